@@ -1,0 +1,14 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "grpcpp/channel.h"
+
+namespace demorl {
+
+// A channel with our message size limit (64 MiB), keepalive (a vanished peer is noticed within 10 s) and
+// reconnection back-off of at most 1 s. Does not block.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
+
+}  // namespace demorl

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/rpc/service_component.h"
+#include "grpcpp/channel.h"
+
+namespace demorl {
+
+struct ServerOptions {
+  // gRPC "host:port", port 0 for any free one; no listening socket when empty (in-process only).
+  std::string address;
+  // Prometheus "host:port"; none when empty.
+  std::string metrics_address;
+  std::string run_id;
+  absl::Duration drain_timeout = absl::Seconds(10);
+};
+
+// Serves one component with health ("liveness", "readiness" and ""), reflection and the control service.
+// Thread-safe. Destroying it shuts down.
+class ServerRunner {
+ public:
+  // UNAVAILABLE naming the address if it cannot be bound. Borrows the component.
+  static absl::StatusOr<std::unique_ptr<ServerRunner>> Start(const ServerOptions& options,
+                                                             ServiceComponent* component);
+  virtual ~ServerRunner() = default;
+
+  // The port that was bound; 0 without a socket.
+  virtual int port() const = 0;
+
+  // A channel that never leaves the process. Valid while the runner lives.
+  virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;
+
+  // Readiness off, component drained, server shut down, in that order. Idempotent; blocks at most
+  // drain_timeout plus a second. The component's drain status.
+  virtual absl::Status Shutdown() = 0;
+
+  // Blocks until SIGTERM, SIGINT (see BlockShutdownSignals) or a Drain call, then shuts down. A second signal
+  // ends the process at once. Returns main's exit status.
+  virtual int WaitForShutdown() = 0;
+};
+
+// Blocks SIGTERM and SIGINT in this thread and those it starts, so that one thread takes them by sigwait.
+// Call first in main.
+void BlockShutdownSignals();
+
+}  // namespace demorl

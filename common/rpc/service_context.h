@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/metrics/metrics.h"
+#include "common/rpc/service_component.h"
+#include "demorl/config/v1/run.pb.h"
+#include "grpcpp/channel.h"
+
+namespace demorl {
+
+// What a process gives to the component it hosts. Channels of services that the component does not use may be
+// null.
+struct ServiceContext {
+  // Complete (defaults filled) and validated; run_id is set.
+  demorl::config::v1::RunConfig config;
+  std::string config_hash;
+  // This component's folder for durable state, made beforehand; empty for none (in memory).
+  std::string data_dir;
+  // Grows with each start of this component in its data_dir, from 1: the writer epoch.
+  uint64_t start_count = 1;
+  std::shared_ptr<grpc::Channel> replay;
+  std::shared_ptr<grpc::Channel> snapshot;
+  // Outlives the component.
+  Metrics* metrics = nullptr;
+};
+
+using ComponentFactory =
+    std::function<absl::StatusOr<std::unique_ptr<ServiceComponent>>(const ServiceContext& context)>;
+
+// The main function of a service: flags --config, --override (repeatable) and --port; loads the RunConfig,
+// logs its text, hash and revision, connects to the services that config.services names, hosts the component
+// until it is told to stop. `server` picks this service's ServerConfig out of config.services. Returns main's
+// exit status.
+int ServiceMain(int argc, char** argv, const std::string& name, const ComponentFactory& factory);
+
+}  // namespace demorl

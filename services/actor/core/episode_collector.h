@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/env/environment.h"
+#include "common/policy/mlp_policy.h"
+#include "common/tensor/transition_chunk.h"
+
+namespace demorl {
+
+// A finished training episode.
+struct EpisodeSummary {
+  double episode_return = 0;
+  int length = 0;
+  bool terminated = false;
+};
+
+// Steps a batch of environments with the current policy and packs what happens into chunks. No Torch, no
+// gRPC. Thread-compatible. Deterministic given seed and the times at which policies are swapped, whatever the
+// number of threads.
+class EpisodeCollector {
+ public:
+  struct Options {
+    std::string environment_id;
+    int num_environments = 1;
+    int num_threads = 1;
+    // A chunk is closed after this many steps of an environment, or at the end of its episode.
+    int chunk_steps = 25;
+    uint64_t seed = 0;
+    // First episode id; ids grow by one per episode.
+    uint64_t first_episode_id = 1;
+  };
+
+  static absl::StatusOr<std::unique_ptr<EpisodeCollector>> Create(const Options& options);
+  virtual ~EpisodeCollector() = default;
+
+  virtual const EnvironmentSpec& spec() const = 0;
+
+  // Takes effect at the next step, mid-episode. INVALID_ARGUMENT for other shapes or non-finite weights; the
+  // last good policy stays.
+  virtual absl::Status SetPolicy(const TensorFile& tensors, uint64_t version) = 0;
+  virtual uint64_t policy_version() const = 0;
+
+  // One step of every environment; actions are uniform random while `random_actions` or without a policy.
+  virtual void Step(bool random_actions) = 0;
+
+  // Steps of all environments so far.
+  virtual int64_t num_steps() const = 0;
+
+  // Segments closed since the last call, one chunk, or an empty one. `flush` closes what is open, without
+  // ending episodes.
+  virtual TransitionChunk TakeChunk(bool flush) = 0;
+
+  // Marks the running episodes truncated and starts new ones at the next step.
+  virtual void TruncateEpisodes() = 0;
+
+  // Episodes finished since the last call.
+  virtual std::vector<EpisodeSummary> TakeEpisodes() = 0;
+
+  // All environments, open segments, counters and random streams; not the policy's weights.
+  virtual std::string SaveState() const = 0;
+  virtual absl::Status RestoreState(absl::string_view state) = 0;
+};
+
+struct EvaluationOptions {
+  std::string environment_id;
+  int num_episodes = 5;
+  uint64_t seed = 0;
+  // 0 for the environment's own limit.
+  int max_episode_steps = 0;
+  bool stochastic = false;
+  int num_threads = 1;
+};
+
+struct EvaluationResult {
+  std::vector<double> returns;
+  std::vector<int> lengths;
+  std::vector<bool> terminated;
+  // Over all visited observations.
+  int64_t observation_count = 0;
+  std::vector<double> observation_sum;
+  std::vector<double> observation_sum_squares;
+
+  double mean_return() const;
+  double stddev_return() const;  // population
+  double mean_length() const;
+};
+
+// Runs whole episodes apart from training. Deterministic given the seed, whatever the number of threads.
+absl::StatusOr<EvaluationResult> Evaluate(const TensorFile& policy, const EvaluationOptions& options);
+
+}  // namespace demorl
