@@ -5,16 +5,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "common/base/random.h"
 
 namespace demorl {
-
-// Options of one batched model step.
-struct ModelStepOptions {
-  // Draw the next state from the predicted distribution, or take its mean; the same for the reward.
-  bool sampled_next_state = true;
-  bool sampled_reward = false;
-};
 
 // Result of one batched model step, row-major.
 struct ModelStepResult {
@@ -35,11 +27,20 @@ class DynamicsModel {
   // Members among which a planner draws; 1 for the simulator.
   virtual int num_elite_members() const = 0;
 
+  // Announces new rollouts: until the next call, row b of Step continues rollout b, which begins at start state
+  // `start_indices[b]` of the caller. Only a model that keeps more than the observation of a row needs it.
+  virtual absl::Status BeginRollouts(std::span<const int> start_indices) {
+    (void)start_indices;
+    return absl::OkStatus();
+  }
+
   // B rows. observations [B, O]; actions [B, A] normalised; members [B], each in [0, num_elite_members).
-  // Random draws come from `random`. INTERNAL if the model itself fails; non-finite predictions are returned
-  // as they are.
+  // draws [B, 1 + O]: how many predicted standard deviations the reward (first) and the change of each
+  // observation lie from their predicted means; empty for the means. The caller draws them, so that a result
+  // depends neither on how rows are batched nor on threads. INTERNAL if the model itself fails; non-finite
+  // predictions are returned as they are.
   virtual absl::Status Step(std::span<const float> observations, std::span<const float> actions,
-                            std::span<const int> members, const ModelStepOptions& options, Random& random,
+                            std::span<const int> members, std::span<const float> draws,
                             ModelStepResult* result) = 0;
 };
 

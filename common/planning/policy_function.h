@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "common/base/random.h"
 
 namespace demorl {
 
@@ -16,8 +15,8 @@ class PolicyFunction {
   // observations [B, O] -> actions [B, A], the squashed mean.
   virtual absl::Status Mean(std::span<const float> observations, std::vector<float>* actions) = 0;
 
-  // One draw per row.
-  virtual absl::Status Sample(std::span<const float> observations, Random& random,
+  // One draw per row. draws [B, A]: how many standard deviations it lies from the mean before squashing.
+  virtual absl::Status Sample(std::span<const float> observations, std::span<const float> draws,
                               std::vector<float>* actions) = 0;
 };
 
