@@ -27,8 +27,9 @@ class DynamicsModel {
   // Members among which a planner draws; 1 for the simulator.
   virtual int num_elite_members() const = 0;
 
-  // Announces new rollouts: until the next call, row b of Step continues rollout b, which begins at start state
-  // `start_indices[b]` of the caller. Only a model that keeps more than the observation of a row needs it.
+  // Announces new rollouts: until the next call, row b of Step continues rollout b, which begins at start
+  // state `start_indices[b]` of the caller. Only a model that keeps more than the observation of a row needs
+  // it.
   virtual absl::Status BeginRollouts(std::span<const int> start_indices) {
     (void)start_indices;
     return absl::OkStatus();
