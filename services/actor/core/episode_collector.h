@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -50,8 +51,12 @@ class EpisodeCollector {
   // One step of every environment; actions are uniform random while `random_actions` or without a policy.
   virtual void Step(bool random_actions) = 0;
 
-  // Steps of all environments so far.
+  // Steps of all environments so far that were recorded.
   virtual int64_t num_steps() const = 0;
+
+  // Times a simulator gave a non-finite observation or reward, or the policy a non-finite action. The first
+  // two cut the episode before that step (truncated); a non-finite action becomes 0.
+  virtual int64_t num_non_finite() const = 0;
 
   // Segments closed since the last call, one chunk, or an empty one. `flush` closes what is open, without
   // ending episodes.
@@ -76,6 +81,8 @@ struct EvaluationOptions {
   int max_episode_steps = 0;
   bool stochastic = false;
   int num_threads = 1;
+  // Asked after each step, by all threads; true ends the evaluation with CANCELLED.
+  std::function<bool()> cancelled;
 };
 
 struct EvaluationResult {
@@ -92,7 +99,10 @@ struct EvaluationResult {
   double mean_length() const;
 };
 
-// Runs whole episodes apart from training. Deterministic given the seed, whatever the number of threads.
+// Runs whole episodes apart from training. Deterministic given the seed, whatever the number of threads. An
+// episode in which the simulator gives non-finite numbers ends before that step. INVALID_ARGUMENT for a
+// policy that does not fit, fewer than 1 episode, or an environment that never ends without
+// max_episode_steps.
 absl::StatusOr<EvaluationResult> Evaluate(const TensorFile& policy, const EvaluationOptions& options);
 
 }  // namespace demorl
