@@ -1,12 +1,22 @@
-# demorl::torch, from Debian's libtorch-dev or from an unpacked wheel. Only four places may link it:
-# common/rl, model_trainer, mpc_rollout, sac_learner.
+# demorl::torch, from Debian's libtorch-dev or from an unpacked wheel of PyPI. Only four places may link it:
+# common/rl, model_trainer, mpc_rollout, sac_learner. No source file includes both Torch and protobuf.
 
 add_library(demorl_torch INTERFACE)
 add_library(demorl::torch ALIAS demorl_torch)
 if(DEMORL_TORCH_WHEEL_DIR)
-  # The wheel carries an old copy of google/protobuf: no source file may include both Torch and protobuf.
+  # The wheel carries an old copy of google/protobuf, which would shadow the system's: its headers are shown through a
+  # folder of links without it. The rpath of its libraries finds the CUDA parts beside the folder `torch`.
+  set(demorl_torch_include ${CMAKE_BINARY_DIR}/torch-include)
+  file(MAKE_DIRECTORY ${demorl_torch_include})
+  file(GLOB demorl_torch_headers ${DEMORL_TORCH_WHEEL_DIR}/include/*)
+  foreach(entry IN LISTS demorl_torch_headers)
+    cmake_path(GET entry FILENAME name)
+    if(NOT name STREQUAL "google")
+      file(CREATE_LINK ${entry} ${demorl_torch_include}/${name} SYMBOLIC)
+    endif()
+  endforeach()
   target_include_directories(demorl_torch SYSTEM INTERFACE
-    ${DEMORL_TORCH_WHEEL_DIR}/include ${DEMORL_TORCH_WHEEL_DIR}/include/torch/csrc/api/include)
+    ${demorl_torch_include} ${demorl_torch_include}/torch/csrc/api/include)
   target_link_directories(demorl_torch INTERFACE ${DEMORL_TORCH_WHEEL_DIR}/lib)
   target_link_options(demorl_torch INTERFACE -Wl,-rpath,${DEMORL_TORCH_WHEEL_DIR}/lib
     -Wl,--unresolved-symbols=ignore-in-shared-libs)

@@ -1,0 +1,113 @@
+# Shared by the scripts of tools/; sourced, never run. Everything it says goes to stderr: stdout belongs to the program.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cache=${DEMORL_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?HOME is not set; set it or DEMORL_CACHE_DIR}/.cache}/demorl}
+buf_version=1.75.0
+
+# The compiler cache must see through precompiled headers, and hit in any checkout of the same sources.
+export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$root}
+export CCACHE_NOHASHDIR=${CCACHE_NOHASHDIR:-1}
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+# num_jobs: one compiler per core, but no more than memory carries (1.5 GiB each).
+num_jobs() {
+  local cores memory_jobs
+  cores=$(nproc)
+  memory_jobs=$(($(available_memory_mib) / 1536))
+  ((memory_jobs < 1)) && memory_jobs=1
+  echo $((cores < memory_jobs ? cores : memory_jobs))
+}
+
+available_memory_mib() {
+  local kib limit used
+  kib=$(awk '/^MemAvailable:|^SwapFree:/ { sum += $2 } END { print int(sum) }' "${DEMORL_MEMINFO:-/proc/meminfo}")
+  limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
+  if [[ $limit =~ ^[0-9]+$ ]]; then
+    used=$(awk '$1 == "anon" { print $2 }' /sys/fs/cgroup/memory.stat 2>/dev/null || echo 0)
+    limit=$(((limit - ${used:-0}) / 1024))
+    ((limit < kib)) && kib=$limit
+  fi
+  echo $((kib / 1024))
+}
+
+# free_disk_mib FOLDER: space left where FOLDER is, or will be.
+free_disk_mib() {
+  local folder=$1
+  while [[ ! -e $folder ]]; do folder=$(dirname "$folder"); done
+  df -Pm "$folder" | awk 'NR == 2 { print $4 }'
+}
+
+# check_space: a full build and its cache take about 4 GiB of disk, a compiler of Torch code 1.5 GiB of memory.
+check_space() {
+  local folder free
+  [[ -n ${DEMORL_IGNORE_SPACE:-} ]] && return
+  for folder in "$cache" "$root"; do
+    free=$(free_disk_mib "$folder")
+    ((free >= 6144)) || die "$free MiB of disk are free at $folder; want 6144 (DEMORL_IGNORE_SPACE=1 goes on anyway)"
+  done
+  free=$(available_memory_mib)
+  ((free >= 3072)) || die "$free MiB of memory are free; want 3072 (DEMORL_IGNORE_SPACE=1 goes on anyway)"
+}
+
+# configure PRESET FOLDER [cmake arguments]: only when FOLDER has no build files; ninja repeats it when an input changed.
+configure() {
+  local preset=$1 folder=$2
+  shift 2
+  [[ -e $folder/build.ninja ]] && return
+  check_space
+  say "configuring ${folder#"$root"/}"
+  if ! cmake -S "$root" -B "$folder" --preset "$preset" "$@" >"$folder/configure.log" 2>&1; then
+    cat "$folder/configure.log" >&2
+    rm -rf "$folder/CMakeCache.txt" "$folder/configure.log"
+    die "cmake could not configure $folder (above)"
+  fi
+  rm -f "$folder/configure.log"
+}
+
+# build PRESET FOLDER TARGETS -- [cmake arguments]: one at a time per folder; silent when nothing is to do.
+build() {
+  local preset=$1 folder=$2 targets=()
+  shift 2
+  while (($#)) && [[ $1 != -- ]]; do
+    targets+=("$1")
+    shift
+  done
+  (($#)) && shift
+  mkdir -p "$folder"
+  (
+    flock -n 9 || {
+      say "waiting for another build in ${folder#"$root"/}"
+      flock 9
+    }
+    configure "$preset" "$folder" "$@" 9>&-
+    run_ninja "$folder" "${targets[@]}" 9>&-
+  ) 9>"$folder/.tools.lock"
+}
+
+run_ninja() {
+  local folder=$1
+  shift
+  if ninja -C "$folder" -n "$@" 2>&1 | grep -q 'no work to do'; then return; fi
+  if [[ -t 2 ]]; then
+    NINJA_STATUS='[%f/%t %es] ' nice_build "$folder" "$@" >&2 || die "the build failed (above)"
+  else
+    say "building ${folder#"$root"/}"
+    nice_build "$folder" "$@" >"$folder/build.log" 2>&1 || {
+      grep -v '^\[[0-9]*/[0-9]*\]' "$folder/build.log" | head -n 200 >&2
+      die "the build failed (above; all of it is in $folder/build.log)"
+    }
+  fi
+}
+
+nice_build() {
+  local folder=$1
+  shift
+  ninja -C "$folder" -j "$(num_jobs)" "$@"
+}
