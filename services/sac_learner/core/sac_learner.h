@@ -10,18 +10,9 @@
 #include "common/policy/safetensors.h"
 #include "common/tensor/transition_chunk.h"
 #include "demorl/config/v1/sac.pb.h"
+#include "services/sac_learner/core/sac_metrics.h"
 
 namespace demorl {
-
-// Figures of one update.
-struct SacMetrics {
-  double critic_loss = 0;
-  double policy_loss = 0;
-  double entropy_temperature = 0;
-  double entropy_temperature_loss = 0;
-  double mean_q = 0;
-  double entropy = 0;
-};
 
 // Soft actor-critic: policy, twin q functions with target copies, learned temperature, optional V network.
 // Source: Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications". Torch stays behind this

@@ -1,0 +1,78 @@
+// Updates per second of SacLearner on random batches; one JSON line per figure.
+//
+//   sac_learner_bench [OBSERVATION_SIZE ACTION_SIZE [BATCH_SIZE [NUM_THREADS]]]
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "common/base/blas_environment.h"
+#include "common/base/random.h"
+#include "services/sac_learner/core/sac_learner.h"
+
+namespace demorl {
+namespace {
+
+TransitionBatch RandomBatch(int rows, int observation_size, int action_size, Random& random) {
+  TransitionBatch batch;
+  batch.Resize(rows, observation_size, action_size);
+  random.FillNormal(batch.observations);
+  random.FillNormal(batch.next_observations);
+  random.FillNormal(batch.rewards);
+  for (float& value : batch.actions) {
+    value = static_cast<float>(random.Uniform(-1, 1));
+  }
+  return batch;
+}
+
+int Measure(int observation_size, int action_size, int batch_size, int num_threads) {
+  SacLearner::Options options;
+  options.observation_size = observation_size;
+  options.action_size = action_size;
+  options.config.set_num_threads(num_threads);
+  auto learner = SacLearner::Create(options);
+  if (!learner.ok()) {
+    std::fprintf(stderr, "%s\n", learner.status().ToString().c_str());
+    return 1;
+  }
+  Random random(1);
+  std::vector<TransitionBatch> batches;
+  for (int i = 0; i < 8; ++i) {
+    batches.push_back(RandomBatch(batch_size, observation_size, action_size, random));
+  }
+  constexpr int kRuns = 7, kUpdates = 200;
+  std::vector<double> rates;
+  for (int run = -1; run < kRuns; ++run) {  // the first one warms up
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kUpdates; ++i) {
+      if (!(*learner)->Update(batches[i % batches.size()]).ok()) {
+        return 1;
+      }
+    }
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    if (run >= 0) {
+      rates.push_back(kUpdates / elapsed.count());
+    }
+  }
+  std::sort(rates.begin(), rates.end());
+  std::printf(
+      "{\"figure\": \"sac_updates_per_second\", \"shape\": \"obs %d, act %d, 256x256, batch %d\", "
+      "\"threads\": %d, "
+      "\"value\": %.1f, \"unit\": \"1/s\", \"runs\": [%.1f, %.1f, %.1f]}\n",
+      observation_size, action_size, batch_size, num_threads, rates[kRuns / 2], rates.front(),
+      rates[kRuns / 2], rates.back());
+  return 0;
+}
+
+}  // namespace
+}  // namespace demorl
+
+int main(int argc, char** argv) {
+  demorl::UseFastestBlas(argv);
+  const auto argument = [&](int index, int otherwise) {
+    return argc > index ? std::atoi(argv[index]) : otherwise;
+  };
+  return demorl::Measure(argument(1, 17), argument(2, 6), argument(3, 256), argument(4, 1));
+}
