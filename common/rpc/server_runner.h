@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/rpc/service_component.h"
+#include "common/rpc/shutdown_signals.h"
 #include "grpcpp/channel.h"
 
 namespace demorl {
@@ -14,17 +15,17 @@ namespace demorl {
 struct ServerOptions {
   // gRPC "host:port", port 0 for any free one; no listening socket when empty (in-process only).
   std::string address;
-  // Prometheus "host:port"; none when empty.
-  std::string metrics_address;
   std::string run_id;
   absl::Duration drain_timeout = absl::Seconds(10);
 };
 
-// Serves one component with health ("liveness", "readiness" and ""), reflection and the control service.
-// Thread-safe. Destroying it shuts down.
+// Serves one component with health, reflection and the control service. Health has three names: "liveness" is
+// SERVING unless the component is unhealthy (a restart is the remedy), "readiness" and "" while it is running
+// or paused. Thread-safe. Destroying it shuts down.
 class ServerRunner {
  public:
-  // UNAVAILABLE naming the address if it cannot be bound. Borrows the component.
+  // UNAVAILABLE naming the address if it cannot be bound; the component's own status if it does not start.
+  // Borrows the component.
   static absl::StatusOr<std::unique_ptr<ServerRunner>> Start(const ServerOptions& options,
                                                              ServiceComponent* component);
   virtual ~ServerRunner() = default;
@@ -43,9 +44,5 @@ class ServerRunner {
   // ends the process at once. Returns main's exit status.
   virtual int WaitForShutdown() = 0;
 };
-
-// Blocks SIGTERM and SIGINT in this thread and those it starts, so that one thread takes them by sigwait.
-// Call first in main.
-void BlockShutdownSignals();
 
 }  // namespace demorl

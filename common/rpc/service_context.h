@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/metrics/metrics.h"
+#include "common/rpc/data_dir.h"
 #include "common/rpc/service_component.h"
 #include "demorl/config/v1/run.pb.h"
 #include "grpcpp/channel.h"
@@ -31,6 +32,25 @@ struct ServiceContext {
 
 using ComponentFactory =
     std::function<absl::StatusOr<std::unique_ptr<ServiceComponent>>(const ServiceContext& context)>;
+
+// A context together with the hold on its folder, which must live as long as the component.
+struct HostedContext {
+  ServiceContext context;
+  // Null without a folder.
+  std::unique_ptr<DataDir> data_dir;
+};
+
+// Prepares what a component needs of its process: opens `data_dir` (none when empty), counts the start and
+// hashes the configuration, which is complete. For main functions and for a process that hosts several
+// components.
+absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunConfig& config,
+                                                const std::string& data_dir, Metrics* metrics,
+                                                std::shared_ptr<grpc::Channel> replay,
+                                                std::shared_ptr<grpc::Channel> snapshot);
+
+// Hash over all that shapes the result of a run: run_id and the addresses and folders of services do not
+// count.
+std::string RunConfigHash(const demorl::config::v1::RunConfig& config);
 
 // The main function of a service: flags --config, --override (repeatable) and --port; loads the RunConfig,
 // logs its text, hash and revision, connects to the services that config.services names, hosts the component

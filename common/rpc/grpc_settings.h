@@ -1,0 +1,21 @@
+#pragma once
+
+#include "grpcpp/support/channel_arguments.h"
+
+namespace demorl {
+
+// The largest message either side takes or sends: a snapshot travels in one.
+constexpr int kMaxMessageBytes = 64 << 20;
+
+// A side that sees nothing for the first time asks, and gives up after the second: 9 s to notice a vanished
+// peer.
+constexpr int kKeepaliveTimeMs = 5000;
+constexpr int kKeepaliveTimeoutMs = 4000;
+
+// Message limits and no proxy, common to all channels.
+grpc::ChannelArguments CommonChannelArguments();
+
+// Sends gRPC's own log to ours at debug level: what matters reaches the user as a status. Idempotent.
+void RedirectGrpcLog();
+
+}  // namespace demorl

@@ -1,0 +1,187 @@
+#include "common/rpc/server_runner.h"
+
+#include <pthread.h>
+
+#include <thread>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/concurrency/stop_token.h"
+#include "common/rpc/control_service.h"
+#include "common/rpc/grpc_settings.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "spdlog/spdlog.h"
+
+namespace demorl {
+namespace {
+
+// How long calls that are in flight after the drain may take.
+constexpr absl::Duration kServerShutdownTimeout = absl::Milliseconds(800);
+// How old the health answer may be.
+constexpr absl::Duration kHealthPeriod = absl::Milliseconds(250);
+
+void SetUpBuilder(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  // Without this, two servers may listen on one port and share its callers.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+}
+
+class ServerRunnerImpl final : public ServerRunner {
+ public:
+  ServerRunnerImpl(const ServerOptions& options, ServiceComponent* component)
+      : options_(options),
+        component_(*component),
+        control_(ControlService::Create(component, options.run_id, [this] { RequestDrain(); })) {}
+
+  ~ServerRunnerImpl() override {
+    if (server_ != nullptr) {
+      Shutdown().IgnoreError();
+    }
+  }
+
+  absl::Status Start() {
+    RedirectGrpcLog();
+    RETURN_IF_ERROR(StartServer());
+    SetHealth(/*live=*/true, /*ready=*/false);
+    if (absl::Status status = component_.Start(); !status.ok()) {
+      Shutdown().IgnoreError();
+      return status;
+    }
+    UpdateHealth();
+    monitor_ = std::thread([this] { MonitorHealth(); });
+    return absl::OkStatus();
+  }
+
+  int port() const override { return port_; }
+
+  std::shared_ptr<grpc::Channel> InProcessChannel() override {
+    return server_->InProcessChannel(CommonChannelArguments());
+  }
+
+  absl::Status Shutdown() override {
+    absl::MutexLock lock(&shutdown_mutex_);
+    if (!shut_down_) {
+      shut_down_ = true;
+      drain_status_ = DrainAndStop();
+    }
+    return drain_status_;
+  }
+
+  int WaitForShutdown() override {
+    ShutdownSignals signals([this](int) {
+      spdlog::info("{}: draining, for at most {}", std::string(component_.name()),
+                   absl::FormatDuration(options_.drain_timeout));
+      RequestDrain();
+    });
+    drain_requested_.WaitForNotification();
+    const absl::Status status = Shutdown();
+    if (!status.ok()) {
+      spdlog::error("{}: drain ended with {}", std::string(component_.name()), status.ToString());
+      return 1;
+    }
+    spdlog::info("{}: drained", std::string(component_.name()));
+    return 0;
+  }
+
+ private:
+  absl::Status StartServer() {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    SetUpBuilder(builder);
+    if (!options_.address.empty()) {
+      builder.AddListeningPort(options_.address, grpc::InsecureServerCredentials(), &port_);
+    }
+    for (grpc::Service* service : component_.rpc_services()) {
+      builder.RegisterService(service);
+    }
+    builder.RegisterService(control_->rpc_service());
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) {
+      return absl::UnavailableError(
+          absl::StrCat(component_.name(), ": cannot listen on ", options_.address,
+                       ": the port is in use or the address is not of this machine"));
+    }
+    return absl::OkStatus();
+  }
+
+  void SetHealth(bool live, bool ready) {
+    grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
+    health->SetServingStatus("liveness", live);
+    health->SetServingStatus("readiness", ready);
+    health->SetServingStatus("", ready);
+  }
+
+  void UpdateHealth() {
+    const ComponentState state = component_.Status().state;
+    SetHealth(state != ComponentState::kUnhealthy,
+              state == ComponentState::kRunning || state == ComponentState::kPaused);
+  }
+
+  void MonitorHealth() {
+    pthread_setname_np(pthread_self(), "health");
+    const StopToken stop = stop_.token();
+    while (!stop.WaitFor(kHealthPeriod)) {
+      UpdateHealth();
+    }
+  }
+
+  absl::Status DrainAndStop() {
+    stop_.RequestStop();
+    if (monitor_.joinable()) {
+      monitor_.join();
+    }
+    SetHealth(/*live=*/true, /*ready=*/false);
+    const absl::Status status = component_.Drain(absl::Now() + options_.drain_timeout);
+    control_->Close();
+    server_->Shutdown(absl::ToChronoTime(absl::Now() + kServerShutdownTimeout));
+    return status;
+  }
+
+  void RequestDrain() {
+    absl::MutexLock lock(&drain_mutex_);
+    if (!drain_requested_.HasBeenNotified()) {
+      drain_requested_.Notify();
+    }
+  }
+
+  const ServerOptions options_;
+  ServiceComponent& component_;
+  absl::Mutex drain_mutex_;
+  absl::Notification drain_requested_;
+  StopSource stop_;
+  const std::unique_ptr<ControlService> control_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+  std::thread monitor_;
+  absl::Mutex shutdown_mutex_;
+  bool shut_down_ ABSL_GUARDED_BY(shutdown_mutex_) = false;
+  absl::Status drain_status_ ABSL_GUARDED_BY(shutdown_mutex_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ServerRunner>> ServerRunner::Start(const ServerOptions& options,
+                                                                  ServiceComponent* component) {
+  auto runner = std::make_unique<ServerRunnerImpl>(options, component);
+  RETURN_IF_ERROR(runner->Start());
+  return runner;
+}
+
+}  // namespace demorl

@@ -1,0 +1,35 @@
+#include "common/rpc/service_context.h"
+
+#include <utility>
+
+#include "common/base/status_macros.h"
+#include "common/config/loader.h"
+
+namespace demorl {
+
+std::string RunConfigHash(const demorl::config::v1::RunConfig& config) {
+  demorl::config::v1::RunConfig relevant = config;
+  relevant.clear_run_id();
+  relevant.clear_services();
+  return ConfigHash(relevant);
+}
+
+absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunConfig& config,
+                                                const std::string& data_dir, Metrics* metrics,
+                                                std::shared_ptr<grpc::Channel> replay,
+                                                std::shared_ptr<grpc::Channel> snapshot) {
+  HostedContext hosted;
+  if (!data_dir.empty()) {
+    ASSIGN_OR_RETURN(hosted.data_dir, DataDir::Open(data_dir));
+    hosted.context.start_count = hosted.data_dir->start_count();
+  }
+  hosted.context.config = config;
+  hosted.context.config_hash = RunConfigHash(config);
+  hosted.context.data_dir = data_dir;
+  hosted.context.replay = std::move(replay);
+  hosted.context.snapshot = std::move(snapshot);
+  hosted.context.metrics = metrics;
+  return hosted;
+}
+
+}  // namespace demorl

@@ -1,0 +1,241 @@
+#include "common/rpc/server_runner.h"
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "common/rpc/channel_factory.h"
+#include "common/rpc/grpc_status.h"
+#include "demorl/control/v1/control_service.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "tests/testing/status_matchers.h"
+
+namespace demorl {
+namespace {
+
+namespace control = ::demorl::control::v1;
+using ::demorl::testing::StatusIs;
+using ::testing::_;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr int kServing = 1;
+constexpr int kNotServing = 2;
+
+// grpc.health.v1.Health/Check without its stub: field 1 is the name, field 1 of the answer the state.
+int HealthOf(const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
+  grpc::GenericStub stub(channel);
+  const std::string bytes = absl::StrCat("\x0a", std::string(1, static_cast<char>(service.size())), service);
+  const grpc::Slice slice(bytes);
+  const grpc::ByteBuffer request(&slice, 1);
+  grpc::ByteBuffer response;
+  grpc::ClientContext context;
+  absl::Notification done;
+  grpc::Status status;
+  stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::StubOptions(), &request, &response,
+                 [&](grpc::Status result) {
+                   status = std::move(result);
+                   done.Notify();
+                 });
+  done.WaitForNotification();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  std::vector<grpc::Slice> slices;
+  EXPECT_TRUE(response.Dump(&slices).ok());
+  return !slices.empty() && slices[0].size() == 2 ? slices[0].begin()[1] : 0;
+}
+
+class FakeComponent final : public ServiceComponent {
+ public:
+  absl::string_view name() const override { return "fake"; }
+  std::vector<grpc::Service*> rpc_services() override { return {}; }
+  absl::Status Start() override {
+    Record("start");
+    return start_status;
+  }
+  ComponentStatus Status() const override {
+    absl::MutexLock lock(&mutex_);
+    return status_;
+  }
+  absl::Status Pause() override {
+    Record("pause");
+    return absl::OkStatus();
+  }
+  absl::Status Resume() override {
+    Record("resume");
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> Checkpoint() override { return checkpoint; }
+  absl::Status Drain(absl::Time) override {
+    Record("drain");
+    if (on_drain) {
+      on_drain();
+    }
+    return drain_status;
+  }
+
+  void Set(ComponentState state, const std::string& detail = "") {
+    absl::MutexLock lock(&mutex_);
+    status_ = {.state = state, .detail = detail, .figures = {{"rows", 3.0}}};
+  }
+  std::vector<std::string> calls() const {
+    absl::MutexLock lock(&mutex_);
+    return calls_;
+  }
+
+  absl::Status start_status;
+  absl::Status drain_status;
+  absl::StatusOr<std::string> checkpoint = std::string("checkpoints/1");
+  std::function<void()> on_drain;
+
+ private:
+  void Record(const std::string& call) {
+    absl::MutexLock lock(&mutex_);
+    calls_.push_back(call);
+  }
+
+  mutable absl::Mutex mutex_;
+  ComponentStatus status_ = {.state = ComponentState::kRunning};
+  std::vector<std::string> calls_;
+};
+
+class ServerRunnerTest : public ::testing::Test {
+ protected:
+  void StartRunner(const std::string& address = "") {
+    ASSERT_OK_AND_ASSIGN(runner_, ServerRunner::Start({.address = address, .run_id = "run"}, &component_));
+    channel_ = runner_->InProcessChannel();
+    control_ = control::ControlService::NewStub(channel_);
+  }
+
+  // The health answer may lag behind the component by a period.
+  bool HealthBecomes(const std::string& service, int expected) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(10);
+    while (HealthOf(channel_, service) != expected) {
+      if (absl::Now() > deadline) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  FakeComponent component_;
+  std::unique_ptr<ServerRunner> runner_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<control::ControlService::Stub> control_;
+};
+
+TEST_F(ServerRunnerTest, HealthFollowsTheComponent) {
+  component_.Set(ComponentState::kStarting);
+  StartRunner();
+  EXPECT_EQ(HealthOf(channel_, "liveness"), kServing);
+  EXPECT_EQ(HealthOf(channel_, "readiness"), kNotServing);
+  EXPECT_EQ(HealthOf(channel_, ""), kNotServing);
+  component_.Set(ComponentState::kRunning);
+  EXPECT_TRUE(HealthBecomes("readiness", kServing));
+  EXPECT_EQ(HealthOf(channel_, ""), kServing);
+  component_.Set(ComponentState::kUnhealthy);
+  EXPECT_TRUE(HealthBecomes("liveness", kNotServing));
+  EXPECT_TRUE(HealthBecomes("readiness", kNotServing));
+}
+
+TEST_F(ServerRunnerTest, StatusTellsWhatTheComponentSays) {
+  component_.Set(ComponentState::kPaused, std::string(5 << 20, 'x'));
+  StartRunner();
+  grpc::ClientContext context;
+  control::GetStatusResponse response;
+  ASSERT_OK(FromGrpcStatus(control_->GetStatus(&context, {}, &response)));
+  EXPECT_EQ(response.service(), "fake");
+  EXPECT_EQ(response.run_id(), "run");
+  EXPECT_EQ(response.state(), control::SERVICE_STATE_PAUSED);
+  EXPECT_EQ(response.detail().size(), 5 << 20) << "larger than gRPC's own limit of 4 MiB";
+  EXPECT_EQ(response.figures().at("rows"), 3);
+  EXPECT_FALSE(response.revision().empty());
+}
+
+TEST_F(ServerRunnerTest, ControlCallsReachTheComponent) {
+  StartRunner();
+  grpc::ClientContext contexts[4];
+  control::PauseResponse paused;
+  control::ResumeResponse resumed;
+  control::CheckpointResponse checkpoint;
+  ASSERT_OK(FromGrpcStatus(control_->Pause(&contexts[0], {}, &paused)));
+  ASSERT_OK(FromGrpcStatus(control_->Resume(&contexts[1], {}, &resumed)));
+  ASSERT_OK(FromGrpcStatus(control_->Checkpoint(&contexts[2], {}, &checkpoint)));
+  EXPECT_EQ(checkpoint.path(), "checkpoints/1");
+  component_.checkpoint = absl::ResourceExhaustedError("disk full");
+  EXPECT_THAT(FromGrpcStatus(control_->Checkpoint(&contexts[3], {}, &checkpoint)),
+              StatusIs(absl::StatusCode::kResourceExhausted, "disk full"));
+  EXPECT_THAT(component_.calls(), ElementsAre("start", "pause", "resume"));
+}
+
+TEST_F(ServerRunnerTest, ReadinessGoesBeforeTheComponentDrainsAndTheServerAnswersMeanwhile) {
+  StartRunner();
+  int readiness = 0;
+  int liveness = 0;
+  component_.on_drain = [&] {
+    readiness = HealthOf(channel_, "readiness");
+    liveness = HealthOf(channel_, "liveness");
+  };
+  EXPECT_OK(runner_->Shutdown());
+  EXPECT_OK(runner_->Shutdown());
+  EXPECT_EQ(readiness, kNotServing);
+  EXPECT_EQ(liveness, kServing);
+  EXPECT_THAT(component_.calls(), ElementsAre("start", "drain"));
+}
+
+TEST_F(ServerRunnerTest, ADrainCallEndsTheWait) {
+  StartRunner();
+  std::thread operator_thread([this] {
+    grpc::ClientContext context;
+    control::DrainResponse response;
+    EXPECT_OK(FromGrpcStatus(control_->Drain(&context, {}, &response)));
+  });
+  EXPECT_EQ(runner_->WaitForShutdown(), 0);
+  operator_thread.join();
+  EXPECT_THAT(component_.calls(), ElementsAre("start", "drain"));
+}
+
+TEST_F(ServerRunnerTest, WorkLeftBehindShowsInTheExitStatus) {
+  component_.drain_status = absl::DeadlineExceededError("2 chunks not durable");
+  StartRunner();
+  grpc::ClientContext context;
+  control::DrainResponse response;
+  EXPECT_OK(FromGrpcStatus(control_->Drain(&context, {}, &response)));
+  EXPECT_EQ(runner_->WaitForShutdown(), 1);
+}
+
+TEST_F(ServerRunnerTest, APortInUseIsNamed) {
+  StartRunner("127.0.0.1:0");
+  const std::string address = absl::StrCat("127.0.0.1:", runner_->port());
+  FakeComponent other;
+  EXPECT_THAT(ServerRunner::Start({.address = address}, &other),
+              StatusIs(absl::StatusCode::kUnavailable, AllOf(HasSubstr("fake"), HasSubstr(address))));
+  EXPECT_THAT(other.calls(), ElementsAre());
+}
+
+TEST_F(ServerRunnerTest, IsReachedOverItsPort) {
+  StartRunner("127.0.0.1:0");
+  EXPECT_EQ(HealthOf(MakeChannel(absl::StrCat("127.0.0.1:", runner_->port())), "liveness"), kServing);
+}
+
+TEST_F(ServerRunnerTest, AComponentThatDoesNotStartIsReported) {
+  component_.start_status = absl::DataLossError("store is damaged");
+  EXPECT_THAT(ServerRunner::Start({}, &component_),
+              StatusIs(absl::StatusCode::kDataLoss, "store is damaged"));
+}
+
+TEST(GrpcStatusTest, CodeAndMessageSurviveBothWays) {
+  for (int code = 1; code <= 16; ++code) {
+    const absl::Status status(static_cast<absl::StatusCode>(code), "why");
+    EXPECT_EQ(FromGrpcStatus(ToGrpcStatus(status)), status);
+  }
+  EXPECT_OK(FromGrpcStatus(ToGrpcStatus(absl::OkStatus())));
+}
+
+}  // namespace
+}  // namespace demorl
