@@ -1,0 +1,449 @@
+#include "services/actor/collection_loop.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/tensor/transition_codec.h"
+#include "spdlog/spdlog.h"
+
+namespace demorl {
+namespace {
+
+constexpr absl::Duration kSlice = absl::Milliseconds(200);
+constexpr absl::Duration kRateWindow = absl::Seconds(5);
+constexpr absl::Duration kFirstPolicyWait = absl::Seconds(5);
+constexpr size_t kNumReturns = 10;
+
+// A chunk that was not taken, which may be tried again.
+bool IsRetryable(const absl::Status& status) {
+  return absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status);
+}
+
+double Mean(const std::deque<double>& values) {
+  double sum = 0;
+  for (const double value : values) {
+    sum += value;
+  }
+  return values.empty() ? 0 : sum / values.size();
+}
+
+}  // namespace
+
+CollectionLoop::CollectionLoop(const CollectionOptions& options, Parts parts)
+    : options_(options), parts_(std::move(parts)) {
+  status_.detail = "not started";
+}
+
+CollectionLoop::~CollectionLoop() { Drain(absl::Now()).IgnoreError(); }
+
+absl::Time CollectionLoop::Slice() { return absl::Now() + kSlice; }
+
+void CollectionLoop::Start() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (started_ || stop_) {
+      return;
+    }
+    started_ = true;
+    status_.state = ComponentState::kRunning;
+    status_.detail = "connecting to replay";
+    window_start_ = RealClock::Get().Now();
+  }
+  absl::MutexLock lock(&join_mutex_);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void CollectionLoop::Pause() {
+  absl::MutexLock lock(&mutex_);
+  paused_ = true;
+}
+
+void CollectionLoop::Resume() {
+  absl::MutexLock lock(&mutex_);
+  paused_ = false;
+}
+
+absl::Status CollectionLoop::Drain(absl::Time deadline) {
+  bool in_time = true;
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+    drain_deadline_ = std::min(drain_deadline_, deadline);
+    if (started_) {
+      in_time = mutex_.AwaitWithDeadline(absl::Condition(&ended_), deadline);
+    }
+  }
+  if (!in_time) {
+    parts_.writer->Close();
+  }
+  absl::MutexLock join_lock(&join_mutex_);
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+  parts_.writer->Close();
+  parts_.policies->Close();
+  absl::MutexLock lock(&mutex_);
+  return end_status_;
+}
+
+ComponentStatus CollectionLoop::Status() const {
+  absl::MutexLock lock(&mutex_);
+  ComponentStatus status = status_;
+  const double elapsed_s = absl::ToDoubleSeconds(RealClock::Get().Now() - window_start_);
+  if (elapsed_s > absl::ToDoubleSeconds(kRateWindow) || status.figures.count("steps_per_second") == 0) {
+    status.figures["steps_per_second"] =
+        started_ && elapsed_s > 0 ? (status.figures["steps"] - window_steps_) / elapsed_s : 0;
+  }
+  if (stop_ && status.state != ComponentState::kUnhealthy) {
+    status.state = ComponentState::kDraining;
+  } else if (paused_ && status.state == ComponentState::kRunning) {
+    status.state = ComponentState::kPaused;
+  }
+  return status;
+}
+
+std::shared_ptr<const CollectionLoop::Policy> CollectionLoop::CurrentPolicy() const {
+  absl::MutexLock lock(&mutex_);
+  return policy_;
+}
+
+bool CollectionLoop::StopRequested() const {
+  absl::MutexLock lock(&mutex_);
+  return stop_;
+}
+
+void CollectionLoop::Describe(ComponentState state, std::string detail) {
+  absl::MutexLock lock(&mutex_);
+  status_.state = state;
+  status_.detail = std::move(detail);
+}
+
+void CollectionLoop::Run() {
+  pthread_setname_np(pthread_self(), "actor-collect");
+  absl::Status status = RecoverSpool();
+  while (status.ok() && !StopRequested()) {
+    status = Iterate();
+  }
+  if (!status.ok()) {
+    spdlog::error("collection stopped: {}", std::string(status.message()));
+    Describe(ComponentState::kUnhealthy, std::string(status.message()));
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(&stop_));
+  } else {
+    status = SendRest();
+  }
+  absl::MutexLock lock(&mutex_);
+  end_status_ = status;
+  ended_ = true;
+}
+
+absl::Status CollectionLoop::SendRest() {
+  absl::Time deadline;
+  {
+    absl::MutexLock lock(&mutex_);
+    deadline = drain_deadline_;
+  }
+  parts_.collector->TruncateEpisodes();
+  absl::Status status = Send(parts_.collector->TakeChunk(/*flush=*/true), deadline);
+  if (status.ok()) {
+    status = parts_.writer->Flush(deadline);
+  }
+  TrimSpool();
+  Report();
+  const std::string detail = absl::StrCat("rows were left behind: ", status.message());
+  if (IsRetryable(status) || absl::IsCancelled(status)) {
+    return absl::DeadlineExceededError(detail);
+  }
+  return status.ok() ? status : absl::Status(status.code(), detail);
+}
+
+int64_t CollectionLoop::TableRows() const {
+  return std::max(parts_.writer->RowsInserted(), rows_base_ + parts_.collector->num_steps());
+}
+
+// Blocks while there is nothing to collect; true if there was such a time.
+bool CollectionLoop::Rest() {
+  absl::MutexLock lock(&mutex_);
+  if (stop_ || !(paused_ || finished_)) {
+    return stop_;
+  }
+  const bool was_paused = paused_;
+  const auto wake = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stop_ || paused_ != was_paused; };
+  mutex_.Await(absl::Condition(&wake));
+  return true;
+}
+
+bool CollectionLoop::PauseRequested() const {
+  absl::MutexLock lock(&mutex_);
+  return paused_;
+}
+
+absl::Status CollectionLoop::Iterate() {
+  if (PauseRequested()) {
+    RETURN_IF_ERROR(Flush());
+  }
+  if (Rest()) {
+    return absl::OkStatus();
+  }
+  AdoptPolicy();
+  if (refused_in_a_row_ >= options_.max_failures) {
+    return absl::InternalError(absl::StrCat(refused_in_a_row_, " policies in a row were not usable"));
+  }
+  const int64_t rows = std::min<int64_t>(options_.num_environments, options_.max_run_ahead_steps);
+  if (!connected_) {
+    return WaitForAllowance(rows);
+  }
+  if (TableRows() >= options_.environment_steps) {
+    return CheckFinished();
+  }
+  return parts_.writer->RowsAllowed() - OpenRows() < rows ? WaitForAllowance(rows) : Collect();
+}
+
+absl::Status CollectionLoop::WaitForAllowance(int64_t rows) {
+  // Rows that wait here cannot be trained on, and training is what raises the limit.
+  RETURN_IF_ERROR(Flush());
+  const absl::Duration start = RealClock::Get().Now();
+  const absl::Status status = parts_.writer->WaitForRowsAllowed(rows, Slice());
+  parts_.metrics->waiting_s.Increment(absl::ToDoubleSeconds(RealClock::Get().Now() - start));
+  TrimSpool();
+  if (IsRetryable(status)) {
+    Describe(ComponentState::kRunning,
+             connected_ ? "waiting for the learner (run-ahead limit)" : "waiting for replay");
+    Report();
+    return absl::OkStatus();
+  }
+  if (absl::IsCancelled(status) && StopRequested()) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(status);
+  if (!connected_) {
+    connected_ = true;
+    rows_base_ = parts_.writer->RowsInserted();
+    AdoptFirstPolicy();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CollectionLoop::Collect() {
+  const int64_t steps_before = parts_.collector->num_steps();
+  const int64_t table_rows = TableRows();
+  const bool random_actions = table_rows < options_.learning_starts;
+  parts_.collector->Step(random_actions);
+  RETURN_IF_ERROR(Send(parts_.collector->TakeChunk(/*flush=*/false), absl::InfiniteFuture()));
+  non_finite_in_a_row_ = parts_.collector->num_steps() > steps_before ? 0 : non_finite_in_a_row_ + 1;
+  if (non_finite_in_a_row_ >= options_.max_failures) {
+    return absl::InternalError(
+        absl::StrCat("the simulator gave non-finite numbers in ", non_finite_in_a_row_, " steps in a row"));
+  }
+  Describe(ComponentState::kRunning,
+           random_actions ? absl::StrCat("random actions until row ", options_.learning_starts)
+                          : absl::StrCat("collecting with policy ", parts_.collector->policy_version()));
+  TrimSpool();
+  Report();
+  return absl::OkStatus();
+}
+
+absl::Status CollectionLoop::CheckFinished() {
+  RETURN_IF_ERROR(Flush());
+  const absl::Status status = parts_.writer->Flush(Slice());
+  if (!status.ok()) {
+    Describe(ComponentState::kRunning, "waiting for replay to take the last rows");
+    return IsRetryable(status) || (absl::IsCancelled(status) && StopRequested()) ? absl::OkStatus() : status;
+  }
+  TrimSpool();
+  // Everything collected has arrived, so the table's own count is exact; quarantined rows are not in it.
+  rows_base_ = parts_.writer->RowsInserted() - parts_.collector->num_steps();
+  if (parts_.writer->RowsInserted() >= options_.environment_steps) {
+    finished_ = true;
+    parts_.collector->TruncateEpisodes();
+    spdlog::info("collection finished: the table has taken {} rows", parts_.writer->RowsInserted());
+    Describe(ComponentState::kRunning, "finished");
+  }
+  Report();
+  return absl::OkStatus();
+}
+
+absl::Status CollectionLoop::Send(TransitionChunk chunk, absl::Time give_up) {
+  if (chunk.segments.empty()) {
+    return absl::OkStatus();
+  }
+  if (parts_.spool != nullptr) {
+    RETURN_IF_ERROR(Spool(chunk, give_up));
+  }
+  while (true) {
+    const absl::Status status = parts_.writer->Append(chunk, std::min(Slice(), give_up));
+    if (status.ok()) {
+      rows_sent_ += chunk.num_rows();
+      return status;
+    }
+    {
+      absl::MutexLock lock(&mutex_);
+      give_up = std::min(give_up, drain_deadline_);
+    }
+    if (!IsRetryable(status) || absl::Now() >= give_up) {
+      return status;
+    }
+    Describe(ComponentState::kRunning, "waiting for replay to take rows");
+  }
+}
+
+absl::Status CollectionLoop::Spool(const TransitionChunk& chunk, absl::Time give_up) {
+  const std::string payload = EncodeTransitionChunk(chunk).SerializeAsString();
+  while (true) {
+    const absl::Status status = parts_.spool->Append(parts_.writer->LastSequence() + 1, payload);
+    {
+      absl::MutexLock lock(&mutex_);
+      give_up = std::min(give_up, drain_deadline_);
+    }
+    if (!absl::IsResourceExhausted(status) || absl::Now() >= give_up) {
+      return status;
+    }
+    Describe(ComponentState::kRunning, absl::StrCat("waiting for room in the spool: ", status.message()));
+    const absl::Status flushed = parts_.writer->Flush(std::min(Slice(), give_up));
+    if (!flushed.ok() && !IsRetryable(flushed)) {
+      return flushed;
+    }
+    TrimSpool();
+  }
+}
+
+void CollectionLoop::TrimSpool() {
+  if (parts_.spool == nullptr) {
+    return;
+  }
+  if (const absl::Status status = parts_.spool->RemoveThrough(parts_.writer->DurableSequence());
+      !status.ok()) {
+    spdlog::warn("spool: {}", std::string(status.message()));
+  }
+  parts_.metrics->spool_bytes.Set(static_cast<double>(parts_.spool->num_bytes()));
+}
+
+// Chunks that an earlier process spooled are appended again, unless replay has them: the first response says
+// which was the last it accepted from this writer.
+absl::Status CollectionLoop::RecoverSpool() {
+  if (parts_.spool == nullptr) {
+    return absl::OkStatus();
+  }
+  parts_.metrics->spool_dropped_bytes.Increment(static_cast<double>(parts_.spool->num_damaged_bytes()));
+  const std::vector<ChunkSpool::Record> records = parts_.spool->TakeRecovered();
+  if (records.empty()) {
+    return parts_.spool->RemoveRecovered();
+  }
+  Describe(ComponentState::kRunning, "waiting for replay, to hand over what an earlier start spooled");
+  absl::Status status;
+  do {
+    if (StopRequested()) {
+      return absl::OkStatus();
+    }
+    status = parts_.writer->WaitForRowsAllowed(1, Slice());
+  } while (IsRetryable(status));
+  RETURN_IF_ERROR(status);
+  const uint64_t accepted = parts_.writer->LastSequence();
+  int num_sent = 0;
+  for (const ChunkSpool::Record& record : records) {
+    demorl::common::v1::TransitionChunk message;
+    if (record.sequence <= accepted || !message.ParseFromString(record.payload)) {
+      continue;
+    }
+    absl::StatusOr<TransitionChunk> chunk = DecodeTransitionChunk(message);
+    if (!chunk.ok()) {
+      spdlog::warn("spool: chunk {} dropped: {}", record.sequence, std::string(chunk.status().message()));
+      continue;
+    }
+    RETURN_IF_ERROR(Send(*std::move(chunk), absl::InfiniteFuture()));
+    ++num_sent;
+  }
+  do {
+    status = parts_.writer->Flush(Slice());
+  } while (IsRetryable(status) && !StopRequested());
+  rows_sent_ = 0;  // counts this collector's rows, which start now
+  spdlog::info("spool: {} chunks found, {} sent again", records.size(), num_sent);
+  return IsRetryable(status) ? absl::OkStatus() : parts_.spool->RemoveRecovered();
+}
+
+void CollectionLoop::AdoptPolicy() {
+  const std::shared_ptr<const Snapshot> latest = parts_.policies->Latest();
+  if (latest == nullptr || latest->metadata.version() == seen_version_) {
+    return;
+  }
+  seen_version_ = latest->metadata.version();
+  auto policy = std::make_shared<Policy>();
+  policy->version = seen_version_;
+  absl::Status status;
+  const std::string schema_hash = parts_.collector->spec().SchemaHash();
+  if (!latest->metadata.schema_hash().empty() && latest->metadata.schema_hash() != schema_hash) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("schema ", latest->metadata.schema_hash(), ", this environment has ", schema_hash));
+  } else if (absl::StatusOr<TensorFile> tensors = DecodeSafetensors(latest->payload); tensors.ok()) {
+    policy->tensors = *std::move(tensors);
+    status = parts_.collector->SetPolicy(policy->tensors, policy->version);
+  } else {
+    status = tensors.status();
+  }
+  if (!status.ok()) {
+    ++refused_in_a_row_;
+    parts_.metrics->policies_refused.Increment();
+    spdlog::warn("policy {} refused: {}", seen_version_, std::string(status.message()));
+    return;
+  }
+  refused_in_a_row_ = 0;
+  absl::MutexLock lock(&mutex_);
+  policy_ = std::move(policy);
+}
+
+// An actor that joins a run in progress waits a moment rather than filling the table with random actions.
+void CollectionLoop::AdoptFirstPolicy() {
+  if (rows_base_ < std::max<int64_t>(options_.learning_starts, 1) || parts_.policies->Latest() != nullptr) {
+    return;
+  }
+  const absl::Time deadline = absl::Now() + kFirstPolicyWait;
+  absl::Status status;
+  do {
+    status = parts_.policies->WaitForNewer(0, std::min(Slice(), deadline)).status();
+  } while (IsRetryable(status) && absl::Now() < deadline && !StopRequested());
+}
+
+void CollectionLoop::Report() {
+  ActorMetrics& metrics = *parts_.metrics;
+  const EpisodeCollector& collector = *parts_.collector;
+  for (const EpisodeSummary& episode : parts_.collector->TakeEpisodes()) {
+    metrics.episodes.Increment();
+    last_returns_.push_back(episode.episode_return);
+    if (last_returns_.size() > kNumReturns) {
+      last_returns_.pop_front();
+    }
+  }
+  metrics.steps.Increment(static_cast<double>(collector.num_steps() - reported_steps_));
+  reported_steps_ = collector.num_steps();
+  metrics.non_finite.Increment(static_cast<double>(collector.num_non_finite() - reported_non_finite_));
+  reported_non_finite_ = collector.num_non_finite();
+  const double lag = static_cast<double>(seen_version_) - static_cast<double>(collector.policy_version());
+  metrics.policy_version.Set(static_cast<double>(collector.policy_version()));
+  metrics.policy_lag.Set(lag);
+  metrics.last_return.Set(Mean(last_returns_));
+
+  const absl::Duration now = RealClock::Get().Now();
+  absl::MutexLock lock(&mutex_);
+  status_.figures["steps"] = static_cast<double>(reported_steps_);
+  status_.figures["rows_inserted"] = static_cast<double>(parts_.writer->RowsInserted());
+  status_.figures["episodes"] = metrics.episodes.Value();
+  status_.figures["policy_version"] = static_cast<double>(collector.policy_version());
+  status_.figures["policy_lag"] = lag;
+  status_.figures["policies_refused"] = metrics.policies_refused.Value();
+  status_.figures["non_finite"] = static_cast<double>(reported_non_finite_);
+  if (!last_returns_.empty()) {
+    status_.figures["last_return"] = Mean(last_returns_);
+  }
+  if (now - window_start_ >= kRateWindow) {
+    status_.figures["steps_per_second"] =
+        static_cast<double>(reported_steps_ - window_steps_) / absl::ToDoubleSeconds(now - window_start_);
+    window_start_ = now;
+    window_steps_ = reported_steps_;
+  }
+}
+
+}  // namespace demorl
