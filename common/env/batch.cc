@@ -1,0 +1,204 @@
+#include "common/env/batch.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/check.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "common/env/registry.h"
+#include "common/env/state_codec.h"
+
+namespace demorl {
+
+// Threads that take environments from a common counter until a round is done.
+class BatchedEnvironments::Workers {
+ public:
+  Workers(BatchedEnvironments* batch, int num_threads) : batch_(batch) {
+    for (int i = 1; i < num_threads; ++i) {
+      threads_.emplace_back([this] { Work(); });
+      pthread_setname_np(threads_.back().native_handle(),
+                         absl::StrCat("env-batch-", i).substr(0, 15).c_str());
+    }
+  }
+
+  ~Workers() {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopped_ = true;
+    }
+    for (std::thread& thread : threads_) {
+      thread.join();
+    }
+  }
+
+  // Advances every environment once; returns when all are done.
+  void RunRound() {
+    next_.store(0, std::memory_order_relaxed);
+    {
+      absl::MutexLock lock(&mutex_);
+      num_busy_ = static_cast<int>(threads_.size());
+      ++round_;
+    }
+    TakeEnvironments();
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(this, &Workers::AllIdle));
+  }
+
+ private:
+  struct Waiter {
+    Workers* workers;
+    uint64_t seen_round;
+  };
+  static bool HasWork(Waiter* waiter) { return waiter->workers->HasWorkSince(waiter->seen_round); }
+  bool HasWorkSince(uint64_t round) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return stopped_ || round_ != round;
+  }
+  bool AllIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_busy_ == 0; }
+
+  void TakeEnvironments() {
+    for (int i = next_.fetch_add(1, std::memory_order_relaxed); i < batch_->size();
+         i = next_.fetch_add(1, std::memory_order_relaxed)) {
+      batch_->Advance(i);
+    }
+  }
+
+  void Work() {
+    Waiter waiter{this, 0};
+    while (true) {
+      {
+        absl::MutexLock lock(&mutex_);
+        mutex_.Await(absl::Condition(&HasWork, &waiter));
+        if (stopped_) {
+          return;
+        }
+        waiter.seen_round = round_;
+      }
+      TakeEnvironments();
+      absl::MutexLock lock(&mutex_);
+      --num_busy_;
+    }
+  }
+
+  BatchedEnvironments* const batch_;
+  std::atomic<int> next_ = 0;
+  absl::Mutex mutex_;
+  uint64_t round_ ABSL_GUARDED_BY(mutex_) = 0;
+  int num_busy_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+absl::StatusOr<std::unique_ptr<BatchedEnvironments>> BatchedEnvironments::Create(const Options& options) {
+  if (options.num_environments < 1 || options.num_threads < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("a batch of ", options.num_environments,
+                                                   " environments on ", options.num_threads,
+                                                   " threads; both must be at least 1"));
+  }
+  std::vector<std::unique_ptr<Environment>> environments;
+  for (int i = 0; i < options.num_environments; ++i) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment,
+                     MakeEnvironment(options.environment_id, SplitSeed(options.seed, "environment", i)));
+    environments.push_back(std::move(environment));
+  }
+  const int num_threads = std::min(options.num_threads, options.num_environments);
+  return std::unique_ptr<BatchedEnvironments>(new BatchedEnvironments(std::move(environments), num_threads));
+}
+
+BatchedEnvironments::BatchedEnvironments(std::vector<std::unique_ptr<Environment>> environments,
+                                         int num_threads)
+    : environments_(std::move(environments)),
+      timesteps_(environments_.size()),
+      observations_(environments_.size() * environments_.front()->spec().observation_size),
+      workers_(std::make_unique<Workers>(this, num_threads)) {}
+
+BatchedEnvironments::~BatchedEnvironments() = default;
+
+void BatchedEnvironments::Keep(int index, const Timestep& timestep) {
+  const size_t width = spec().observation_size;
+  const std::span<double> row = std::span(observations_).subspan(index * width, width);
+  if (timestep.observation.data() != row.data()) {
+    std::ranges::copy(timestep.observation, row.begin());
+  }
+  timesteps_[index] = timestep;
+  timesteps_[index].observation = row;
+}
+
+void BatchedEnvironments::Advance(int index) {
+  Environment& environment = *environments_[index];
+  if (actions_.empty() || timesteps_[index].step_type == StepType::kLast) {
+    Keep(index, environment.Reset());
+    return;
+  }
+  const size_t width = spec().action_size;
+  Keep(index, environment.Step(actions_.subspan(index * width, width)));
+}
+
+std::span<const Timestep> BatchedEnvironments::Reset() {
+  actions_ = {};
+  workers_->RunRound();
+  return timesteps_;
+}
+
+std::span<const Timestep> BatchedEnvironments::Step(std::span<const double> actions) {
+  DEMORL_CHECK(actions.size() == environments_.size() * spec().action_size);
+  actions_ = actions;
+  workers_->RunRound();
+  return timesteps_;
+}
+
+std::string BatchedEnvironments::SaveState() const {
+  StateWriter writer;
+  writer.Value(static_cast<uint64_t>(environments_.size()));
+  for (size_t i = 0; i < environments_.size(); ++i) {
+    writer.Text(environments_[i]->SaveState());
+    writer.Value(timesteps_[i].step_type);
+    writer.Value(timesteps_[i].reward);
+    writer.Value(timesteps_[i].terminated);
+    writer.Value(timesteps_[i].truncated);
+  }
+  for (const double value : observations_) {
+    writer.Value(value);
+  }
+  return writer.Take();
+}
+
+absl::Status BatchedEnvironments::RestoreState(absl::string_view state) {
+  StateReader reader(state);
+  uint64_t count = 0;
+  if (!reader.Value(count) || count != environments_.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("saved state of ", count, " environments for a batch of ", environments_.size()));
+  }
+  bool whole = true;
+  for (size_t i = 0; i < environments_.size() && whole; ++i) {
+    absl::string_view environment_state;
+    Timestep timestep;
+    whole = reader.Text(environment_state) && reader.Value(timestep.step_type) &&
+            reader.Value(timestep.reward) && reader.Value(timestep.terminated) &&
+            reader.Value(timestep.truncated);
+    if (whole) {
+      RETURN_IF_ERROR(environments_[i]->RestoreState(environment_state));
+      timestep.observation =
+          std::span(observations_).subspan(i * spec().observation_size, spec().observation_size);
+      timesteps_[i] = timestep;
+    }
+  }
+  for (double& value : observations_) {
+    whole = whole && reader.Value(value);
+  }
+  if (!whole || !reader.AtEnd()) {
+    return absl::InvalidArgumentError(absl::StrCat("saved state of a batch of ", spec().environment_id,
+                                                   " has a wrong length: ", state.size()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace demorl
