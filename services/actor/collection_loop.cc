@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -18,9 +19,33 @@ constexpr absl::Duration kRateWindow = absl::Seconds(5);
 constexpr absl::Duration kFirstPolicyWait = absl::Seconds(5);
 constexpr size_t kNumReturns = 10;
 
-// A chunk that was not taken, which may be tried again.
+// Chunks are cut so that each is one message of the writer, and the spool's sequences are the writer's.
+constexpr size_t kMaxChunkBytes = 512 << 10;
+
+// A call that may be tried again. DATA_LOSS tells once that replay has lost rows; nothing here can bring them
+// back.
 bool IsRetryable(const absl::Status& status) {
-  return absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status);
+  if (absl::IsDataLoss(status)) {
+    spdlog::warn("{}", std::string(status.message()));
+  }
+  return absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status) || absl::IsDataLoss(status);
+}
+
+std::vector<TransitionChunk> Cut(TransitionChunk chunk) {
+  std::vector<TransitionChunk> pieces;
+  size_t bytes = kMaxChunkBytes;
+  for (Segment& segment : chunk.segments) {
+    const size_t segment_bytes =
+        4 * (segment.observations.size() + segment.actions.size() + segment.rewards.size()) +
+        8 * segment.policy_versions.size();
+    if (bytes + segment_bytes > kMaxChunkBytes) {
+      pieces.push_back({.observation_size = chunk.observation_size, .action_size = chunk.action_size});
+      bytes = 0;
+    }
+    pieces.back().segments.push_back(std::move(segment));
+    bytes += segment_bytes;
+  }
+  return pieces;
 }
 
 double Mean(const std::deque<double>& values) {
@@ -268,9 +293,13 @@ absl::Status CollectionLoop::CheckFinished() {
 }
 
 absl::Status CollectionLoop::Send(TransitionChunk chunk, absl::Time give_up) {
-  if (chunk.segments.empty()) {
-    return absl::OkStatus();
+  for (const TransitionChunk& piece : Cut(std::move(chunk))) {
+    RETURN_IF_ERROR(SendPiece(piece, give_up));
   }
+  return absl::OkStatus();
+}
+
+absl::Status CollectionLoop::SendPiece(const TransitionChunk& chunk, absl::Time give_up) {
   if (parts_.spool != nullptr) {
     RETURN_IF_ERROR(Spool(chunk, give_up));
   }

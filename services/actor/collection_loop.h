@@ -78,6 +78,7 @@ class CollectionLoop {
   absl::Status WaitForAllowance(int64_t rows);
   absl::Status CheckFinished();
   absl::Status Send(TransitionChunk chunk, absl::Time give_up);
+  absl::Status SendPiece(const TransitionChunk& chunk, absl::Time give_up);
   absl::Status Spool(const TransitionChunk& chunk, absl::Time give_up);
   absl::Status Flush() { return Send(parts_.collector->TakeChunk(/*flush=*/true), absl::InfiniteFuture()); }
   absl::Status SendRest();
