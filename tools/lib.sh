@@ -63,7 +63,7 @@ configure() {
   [[ -e $folder/build.ninja ]] && return
   check_space
   say "configuring ${folder#"$root"/}"
-  if ! cmake -S "$root" -B "$folder" --preset "$preset" "$@" >"$folder/configure.log" 2>&1; then
+  if ! nice -n "${DEMORL_NICE:-0}" cmake -S "$root" -B "$folder" --preset "$preset" "$@" >"$folder/configure.log" 2>&1; then
     cat "$folder/configure.log" >&2
     rm -rf "$folder/CMakeCache.txt" "$folder/configure.log"
     die "cmake could not configure $folder (above)"
@@ -109,5 +109,5 @@ run_ninja() {
 nice_build() {
   local folder=$1
   shift
-  ninja -C "$folder" -j "$(num_jobs)" "$@"
+  nice -n "${DEMORL_NICE:-0}" ninja -C "$folder" -j "$(num_jobs)" "$@"
 }

@@ -13,6 +13,9 @@ target_link_libraries(demorl_options INTERFACE Threads::Threads)
 if(DEMORL_SANITIZE)
   target_compile_options(demorl_options INTERFACE -fsanitize=${DEMORL_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(demorl_options INTERFACE -fsanitize=${DEMORL_SANITIZE})
+  if(DEMORL_SANITIZE MATCHES "thread")
+    include(DemorlTsan)
+  endif()
 endif()
 
 # All programs, for tools/demorl; and the test programs of a label: tests_unit, tests_concurrency, tests_decoder ...
