@@ -1,0 +1,60 @@
+#pragma once
+
+#include "common/metrics/metrics.h"
+
+namespace demorl {
+
+// The learner's instruments.
+struct SacLearnerMetrics {
+  explicit SacLearnerMetrics(Metrics& metrics)
+      : updates(metrics.GetCounter("demorl_sac_learner_updates_total", "Gradient updates done")),
+        skipped(metrics.GetCounter("demorl_sac_learner_skipped_total",
+                                   "Updates skipped because a batch, loss or gradient was not finite")),
+        waiting_s(metrics.GetCounter("demorl_sac_learner_waiting_seconds_total",
+                                     "Time spent waiting for batches from replay")),
+        publishes(metrics.GetCounter("demorl_sac_learner_publishes_total", "Snapshots published")),
+        publish_failures(metrics.GetCounter("demorl_sac_learner_publish_failures_total",
+                                            "Attempts to publish a snapshot that failed")),
+        publish_superseded(metrics.GetCounter("demorl_sac_learner_publish_superseded_total",
+                                              "Snapshots replaced by a newer one before they were sent")),
+        checkpoints(metrics.GetCounter("demorl_sac_learner_checkpoints_total", "Checkpoints written")),
+        checkpoint_failures(metrics.GetCounter("demorl_sac_learner_checkpoint_failures_total",
+                                               "Checkpoints that could not be written")),
+        damaged_checkpoints(metrics.GetCounter("demorl_sac_learner_damaged_checkpoints_total",
+                                               "Checkpoints passed over at start because they are damaged")),
+        update_s(metrics.GetHistogram("demorl_sac_learner_update_seconds", "Duration of an update",
+                                      {0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 1})),
+        critic_loss(metrics.GetGauge("demorl_sac_learner_critic_loss",
+                                     "Sum over the q functions of half their mean squared error")),
+        policy_loss(metrics.GetGauge("demorl_sac_learner_policy_loss", "Loss of the policy")),
+        entropy_temperature(
+            metrics.GetGauge("demorl_sac_learner_entropy_temperature", "Entropy temperature")),
+        entropy(metrics.GetGauge("demorl_sac_learner_entropy_nats", "Estimated entropy of the policy")),
+        mean_q(metrics.GetGauge("demorl_sac_learner_mean_q", "Mean q of the batch")),
+        updates_per_second(metrics.GetGauge("demorl_sac_learner_updates_per_second",
+                                            "Updates per second over the last window")),
+        real_ratio(metrics.GetGauge("demorl_sac_learner_real_ratio", "Share of each batch from D_ENV")),
+        policy_version(
+            metrics.GetGauge("demorl_sac_learner_policy_version", "Newest policy version published")) {}
+
+  Counter& updates;
+  Counter& skipped;
+  Counter& waiting_s;
+  Counter& publishes;
+  Counter& publish_failures;
+  Counter& publish_superseded;
+  Counter& checkpoints;
+  Counter& checkpoint_failures;
+  Counter& damaged_checkpoints;
+  Histogram& update_s;
+  Gauge& critic_loss;
+  Gauge& policy_loss;
+  Gauge& entropy_temperature;
+  Gauge& entropy;
+  Gauge& mean_q;
+  Gauge& updates_per_second;
+  Gauge& real_ratio;
+  Gauge& policy_version;
+};
+
+}  // namespace demorl
