@@ -1,8 +1,8 @@
 // Steps a native environment on behalf of gymnasium_parity_test.py, over pipes.
 //
 //   environment_trace --list        prints all native ids, one a line
-//   environment_trace ID            prints "O A nq nv max_episode_steps control_period", then the bounds of
-//   the
+//   environment_trace ID            prints "O A nq nv max_episode_steps control_period schema_hash", then the
+//   bounds of the
 //                                   command (A minima, A maxima); then answers requests on standard input:
 //     'R' + float64[nq + nv]        starts an episode there; answers float64[O]
 //     'D'                           starts a drawn episode; answers float64[O]
@@ -26,8 +26,9 @@ void WriteDoubles(std::span<const double> values) {
 }
 
 void PrintSpec(const EnvironmentSpec& spec, int num_positions, int num_velocities) {
-  std::printf("%d %d %d %d %d %.17g", spec.observation_size, spec.action_size, num_positions, num_velocities,
-              spec.max_episode_steps, absl::ToDoubleSeconds(spec.control_period));
+  std::printf("%d %d %d %d %d %.17g %s", spec.observation_size, spec.action_size, num_positions,
+              num_velocities, spec.max_episode_steps, absl::ToDoubleSeconds(spec.control_period),
+              spec.SchemaHash().c_str());
   for (const std::vector<double>& bounds : {spec.command_minimum, spec.command_maximum}) {
     for (const double bound : bounds) {
       std::printf(" %.17g", bound);

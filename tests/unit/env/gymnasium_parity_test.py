@@ -12,6 +12,8 @@ import warnings
 import gymnasium
 import numpy as np
 
+from demorl.environment import Environment
+
 TRACE = os.environ["ENVIRONMENT_TRACE"]
 gymnasium.logger.min_level = gymnasium.logger.ERROR
 
@@ -46,7 +48,8 @@ class NativeEnvironment:
         fields = self._process.stdout.readline().split()
         self.observation_size, self.action_size, self.nq, self.nv, self.max_episode_steps = map(int, fields[:5])
         self.control_period = float(fields[5])
-        bounds = np.array(fields[6:], dtype=np.float64).reshape(2, self.action_size)
+        self.schema_hash = fields[6].decode()
+        bounds = np.array(fields[7:], dtype=np.float64).reshape(2, self.action_size)
         self.command_minimum, self.command_maximum = bounds
 
     def close(self):
@@ -138,6 +141,16 @@ class GymnasiumParityTest(unittest.TestCase):
                 self.assert_close([x, velocity, angular_velocity], [expected[0], expected[1], expected[3]], "state")
                 self.assert_close([cosine, sine], [math.cos(expected[2]), math.sin(expected[2])], "angle")
             self.assert_close(reward, cosine - 0.01 * x**2, "reward")
+
+    def test_the_python_actor_computes_the_same_schema_hash(self):
+        for environment_id in set(native_ids()) & set(gymnasium.registry):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                environment = Environment(environment_id)
+            native = NativeEnvironment(environment_id)
+            self.assertEqual(environment.spec.schema_hash(), native.schema_hash, environment_id)
+            native.close()
+            environment.close()
 
     def test_every_id_has_a_peer(self):
         known = set(gymnasium.registry) | set(WITH_OPTIONS) | WITHOUT_PEER
