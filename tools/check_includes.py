@@ -35,7 +35,7 @@ UNITS = {
     "common/metrics": ({"base"}, {"prometheus"}),
     "common/config": ({"base"}, {"config_proto", "protobuf"}),
     "common/tensor": ({"base"}, {"common_proto", "protobuf"}),
-    "common/rpc": ({"base", "concurrency", "config", "metrics", "tensor"}, PROTOBUF | {"grpc", "spdlog"}),
+    "common/rpc": ({"base", "concurrency", "config", "metrics", "tensor"}, PROTOBUF | {"cli11", "grpc", "spdlog"}),
     "common/env": ({"base", "concurrency", "tensor"}, {"mujoco"}),
     "common/policy": ({"base", "tensor"}, {"eigen", "json"}),
     "common/nn": ({"base", "concurrency"}, {"onednn"}),

@@ -4,11 +4,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${DEMORL_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?HOME is not set; set it or DEMORL_CACHE_DIR}/.cache}/demorl}
 buf_version=1.75.0
 
-# The compiler cache must see through precompiled headers, and hit in any checkout of the same sources.
-export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
-export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$root}
-export CCACHE_NOHASHDIR=${CCACHE_NOHASHDIR:-1}
-
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
 die() {
@@ -63,7 +58,7 @@ configure() {
   [[ -e $folder/build.ninja ]] && return
   check_space
   say "configuring ${folder#"$root"/}"
-  if ! nice -n "${DEMORL_NICE:-0}" cmake -S "$root" -B "$folder" --preset "$preset" "$@" >"$folder/configure.log" 2>&1; then
+  if ! cmake -S "$root" -B "$folder" --preset "$preset" "$@" >"$folder/configure.log" 2>&1; then
     cat "$folder/configure.log" >&2
     rm -rf "$folder/CMakeCache.txt" "$folder/configure.log"
     die "cmake could not configure $folder (above)"
@@ -96,18 +91,18 @@ run_ninja() {
   shift
   if ninja -C "$folder" -n "$@" 2>&1 | grep -q 'no work to do'; then return; fi
   if [[ -t 2 ]]; then
-    NINJA_STATUS='[%f/%t %es] ' nice_build "$folder" "$@" >&2 || die "the build failed (above)"
+    NINJA_STATUS='[%f/%t %es] ' compile "$folder" "$@" >&2 || die "the build failed (above)"
   else
     say "building ${folder#"$root"/}"
-    nice_build "$folder" "$@" >"$folder/build.log" 2>&1 || {
+    compile "$folder" "$@" >"$folder/build.log" 2>&1 || {
       grep -v '^\[[0-9]*/[0-9]*\]' "$folder/build.log" | head -n 200 >&2
       die "the build failed (above; all of it is in $folder/build.log)"
     }
   fi
 }
 
-nice_build() {
+compile() {
   local folder=$1
   shift
-  nice -n "${DEMORL_NICE:-0}" ninja -C "$folder" -j "$(num_jobs)" "$@"
+  ninja -C "$folder" -j "$(num_jobs)" "$@"
 }

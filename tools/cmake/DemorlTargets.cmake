@@ -4,6 +4,9 @@
 #   demorl_cc_binary(NAME demorl-replay SRCS main.cc DEPS ...)
 #   demorl_cc_test(NAME table_test SRCS ... DEPS ... LABELS unit)
 #
+# PCH torch on a library or test uses the precompiled headers of Torch; a source of it that is compiled with flags of
+# its own, or includes protobuf, sets SKIP_PRECOMPILE_HEADERS.
+#
 # Our own code is compiled with warnings as errors and, on request, sanitizers; third-party code is not.
 
 add_library(demorl_options INTERFACE)
@@ -28,11 +31,23 @@ function(demorl_add_to_target target member)
   add_dependencies(${target} ${member})
 endfunction()
 
+function(demorl_use_pch target name)
+  if(name STREQUAL "torch")
+    target_precompile_headers(${target} REUSE_FROM demorl_torch_pch)
+    # The headers are compiled as for a library; of a program CMake would ask for -fPIE, which does not fit them.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  elseif(name)
+    message(FATAL_ERROR "${target}: PCH ${name}; want torch")
+  endif()
+endfunction()
+
 function(demorl_cc_library)
-  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;PCH" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_SRCS)
     add_library(demorl_${ARG_NAME} STATIC ${ARG_SRCS})
     target_link_libraries(demorl_${ARG_NAME} PUBLIC demorl_options ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+    demorl_use_pch(demorl_${ARG_NAME} "${ARG_PCH}")
   else()
     add_library(demorl_${ARG_NAME} INTERFACE)
     target_link_libraries(demorl_${ARG_NAME} INTERFACE demorl_options ${ARG_DEPS})
@@ -74,13 +89,14 @@ endfunction()
 # LABELS: unit, integration, e2e, and `concurrency` (run under TSan) or `decoder` (run under ASan and UBSan). Unit tests
 # that link Torch get the label `torch` by themselves: they also run on the LibTorch of the PyPI wheel.
 function(demorl_cc_test)
-  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT;PCH" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
   add_executable(${ARG_NAME} ${ARG_SRCS})
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${ARG_NAME} PRIVATE demorl_options ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  demorl_use_pch(${ARG_NAME} "${ARG_PCH}")
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   demorl_reaches_torch(uses_torch ${ARG_DEPS})
   if(uses_torch AND "unit" IN_LIST ARG_LABELS)

@@ -27,3 +27,10 @@ else()
     ${DEMORL_TORCH_INCLUDE} ${DEMORL_TORCH_INCLUDE}/torch/csrc/api/include)
   target_link_libraries(demorl_torch INTERFACE torch_cpu c10)
 endif()
+
+# The headers of Torch, compiled once for all targets that ask for them (PCH torch): 2.6 s a source file instead of 6.6.
+# gRPC's are not worth it: 0.6 s of 3.7.
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/torch_pch.cc CONTENT "")
+add_library(demorl_torch_pch STATIC ${CMAKE_BINARY_DIR}/torch_pch.cc)
+target_link_libraries(demorl_torch_pch PRIVATE demorl_options demorl::torch)
+target_precompile_headers(demorl_torch_pch PRIVATE <ATen/ATen.h>)
