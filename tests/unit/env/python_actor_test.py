@@ -186,6 +186,7 @@ class EnvironmentTest(unittest.TestCase):
         self.assertIn("Pendulum-v1", self.refusal("Pendulm-v1"))
         with contextlib.redirect_stderr(io.StringIO()) as err:
             self.assertEqual(actor.main(["--environment", "CartPole-v1", "--describe"]), 1)
+            self.assertEqual(actor.main(["--environment", "Pendulm-v1", "--describe"]), actor.UNKNOWN_ENVIRONMENT)
         self.assertIn("only Box spaces", err.getvalue())
 
     def test_scales_and_clips_actions(self):

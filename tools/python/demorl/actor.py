@@ -15,10 +15,11 @@ import time
 
 import numpy as np
 
-from demorl.environment import Environment, UnsupportedEnvironment, known_ids, split_seed
+from demorl.environment import Environment, UnknownEnvironment, UnsupportedEnvironment, known_ids, split_seed
 
 LOG = logging.getLogger("demorl")
 SLICE_S = 0.2  # longest wait before a stop request is looked at
+UNKNOWN_ENVIRONMENT = 3  # exit status for an id that Gymnasium does not know
 
 
 class Collector:
@@ -148,10 +149,24 @@ def collect_until_signalled(options):
         raise failures[0]
 
 
+def describe(fields, form):
+    if form == "json":
+        print(json.dumps(fields))
+        return
+    for key, value in fields.items():
+        print(key, *(value if isinstance(value, list) else [value]))
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="demorl.actor", description=__doc__.split("\n")[0])
     parser.add_argument("--list", action="store_true", help="print the ids that Gymnasium knows")
-    parser.add_argument("--describe", action="store_true", help="print the environment's specification as JSON")
+    parser.add_argument(
+        "--describe",
+        nargs="?",
+        const="json",
+        choices=["json", "text"],
+        help="print the environment's specification as JSON, or as lines of a key and its values",
+    )
     parser.add_argument("--environment", metavar="ID")
     parser.add_argument("--replay", metavar="ADDRESS")
     parser.add_argument("--snapshot", metavar="ADDRESS")
@@ -182,14 +197,14 @@ def main(arguments=None):
         if options.list:
             print("\n".join(known_ids()))
         elif options.describe:
-            print(json.dumps(Environment(options.environment).spec.as_dict()))
+            describe(Environment(options.environment).spec.as_dict(), options.describe)
         else:
             collect_until_signalled(options)
     except BrokenPipeError:
         return 0
     except UnsupportedEnvironment as error:
         print(f"demorl.actor: {error}", file=sys.stderr)
-        return 1
+        return UNKNOWN_ENVIRONMENT if isinstance(error, UnknownEnvironment) else 1
     except Exception as error:
         from demorl.services import Fatal
 

@@ -13,6 +13,10 @@ class UnsupportedEnvironment(Exception):
     """An environment that does not exist or that demorl cannot learn; the message says why."""
 
 
+class UnknownEnvironment(UnsupportedEnvironment):
+    """An id that Gymnasium does not know."""
+
+
 def _split_mix(state):
     state = (state + 0x9E3779B97F4A7C15) & _MASK
     z = state
@@ -88,7 +92,7 @@ def _make(environment_id):
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.NamespaceNotFound) as error:
         near = difflib.get_close_matches(environment_id, known_ids(), n=3, cutoff=0.5)
         hint = f"; nearest known: {', '.join(near)}" if near else ""
-        raise UnsupportedEnvironment(f"no Gymnasium environment '{environment_id}'{hint}") from error
+        raise UnknownEnvironment(f"no Gymnasium environment '{environment_id}'{hint}") from error
     except Exception as error:  # a missing dependency or a retired version, in the environment's own words
         raise UnsupportedEnvironment(f"Gymnasium cannot make '{environment_id}': {error}") from error
 
