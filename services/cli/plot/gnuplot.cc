@@ -82,10 +82,11 @@ std::string Script(const std::vector<LearningCurve>& curves, const fs::path& png
       "set border 3 linewidth 1.2 linecolor rgb '#555555'\n"
       "set tics nomirror out textcolor rgb '#333333'\n"
       "set grid linetype 1 linewidth 0.8 linecolor rgb '#e4e4e4' back\n"
-      "set key outside bottom center horizontal noenhanced samplen 2.5\n"
-      "set format x '%.3s%c'\n"
+      "set key tmargin center horizontal reverse Left noenhanced samplen 2.5 spacing 1.3\n"
+      "set format x '%.0f'\n"
       "set format y '%g'\n"
       "set xrange [0:*]\n"
+      "set rmargin 5\n"
       "set offsets 0, 0, graph 0.03, graph 0.03\n"
       "set terminal pngcairo size 1200,750 background rgb 'white' font 'Sans,13'\nset output ",
       Quote(png.string()), "\n", plot,
