@@ -84,18 +84,18 @@ class ServerRunnerImpl final : public ServerRunner {
   }
 
   int WaitForShutdown() override {
-    ShutdownSignals signals([this](int) {
-      spdlog::info("{}: draining, for at most {}", std::string(component_.name()),
+    ShutdownSignals signals([this](int signal) {
+      spdlog::info("signal {}: draining, for at most {}", signal,
                    absl::FormatDuration(options_.drain_timeout));
       RequestDrain();
     });
     drain_requested_.WaitForNotification();
     const absl::Status status = Shutdown();
     if (!status.ok()) {
-      spdlog::error("{}: drain ended with {}", std::string(component_.name()), status.ToString());
+      spdlog::error("the drain ended with {}", status.ToString());
       return 1;
     }
-    spdlog::info("{}: drained", std::string(component_.name()));
+    spdlog::info("drained");
     return 0;
   }
 

@@ -1,21 +1,18 @@
 #include "services/snapshot/snapshot_service.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status_macros.h"
-#include "common/concurrency/bounded_queue.h"
 #include "common/rpc/grpc_status.h"
 #include "demorl/snapshot/v1/snapshot_service.grpc.pb.h"
+#include "services/snapshot/disk_worker.h"
 #include "services/snapshot/snapshot_conversion.h"
 #include "services/snapshot/watch_response.h"
 
@@ -27,42 +24,10 @@ using ::grpc::CallbackServerContext;
 using ::grpc::ServerUnaryReactor;
 
 constexpr size_t kPieceBytes = 1 << 20;
-constexpr size_t kMaxQueuedCalls = 64;
 
 grpc::Status Draining() {
   return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the snapshot service is draining");
 }
-
-// The thread that may wait for the disk.
-class DiskWorker {
- public:
-  DiskWorker() : queue_(kMaxQueuedCalls), thread_([this] { Work(); }) {}
-  ~DiskWorker() { Close(); }
-
-  // False when too much is queued or the worker is closed.
-  bool TryRun(std::function<void()> call) { return queue_.TryPush(call); }
-
-  // Finishes what is queued. Idempotent.
-  void Close() {
-    absl::MutexLock lock(&close_mutex_);
-    queue_.Close();
-    if (thread_.joinable()) {
-      thread_.join();
-    }
-  }
-
- private:
-  void Work() {
-    pthread_setname_np(pthread_self(), "snapshot-disk");
-    for (auto call = queue_.Pop(); call.ok(); call = queue_.Pop()) {
-      (*call)();
-    }
-  }
-
-  BoundedQueue<std::function<void()>> queue_;
-  absl::Mutex close_mutex_;
-  std::thread thread_ ABSL_GUARDED_BY(close_mutex_);
-};
 
 // Answers one call at once with an error.
 template <typename Base, typename Message>

@@ -16,7 +16,7 @@
 #include "common/metrics/metrics.h"
 #include "services/snapshot/core/snapshot_files.h"
 #include "services/snapshot/core/snapshot_record.h"
-#include "services/snapshot/snapshot_metrics.h"
+#include "services/snapshot/core/snapshot_metrics.h"
 
 namespace demorl {
 

@@ -6,49 +6,26 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/rpc/channel_factory.h"
 #include "common/rpc/grpc_status.h"
 #include "demorl/control/v1/control_service.grpc.pb.h"
 #include "gmock/gmock.h"
-#include "grpcpp/generic/generic_stub.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/unit/platform/health_probe.h"
 
 namespace demorl {
 namespace {
 
 namespace control = ::demorl::control::v1;
+using ::demorl::testing::HealthOf;
+using ::demorl::testing::kNotServing;
+using ::demorl::testing::kServing;
 using ::demorl::testing::StatusIs;
 using ::testing::_;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr int kServing = 1;
-constexpr int kNotServing = 2;
-
-// grpc.health.v1.Health/Check without its stub: field 1 is the name, field 1 of the answer the state.
-int HealthOf(const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
-  grpc::GenericStub stub(channel);
-  const std::string bytes = absl::StrCat("\x0a", std::string(1, static_cast<char>(service.size())), service);
-  const grpc::Slice slice(bytes);
-  const grpc::ByteBuffer request(&slice, 1);
-  grpc::ByteBuffer response;
-  grpc::ClientContext context;
-  absl::Notification done;
-  grpc::Status status;
-  stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::StubOptions(), &request, &response,
-                 [&](grpc::Status result) {
-                   status = std::move(result);
-                   done.Notify();
-                 });
-  done.WaitForNotification();
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  std::vector<grpc::Slice> slices;
-  EXPECT_TRUE(response.Dump(&slices).ok());
-  return !slices.empty() && slices[0].size() == 2 ? slices[0].begin()[1] : 0;
-}
 
 class FakeComponent final : public ServiceComponent {
  public:
