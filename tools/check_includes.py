@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks every #include (and import, and link to Torch) against the dependencies that the project allows itself.
 
-A unit is a folder with its subfolders: common/<part>, services/<name>/core, services/<name>. UNITS says what each may
+A unit is a folder with its subfolders: common/<part>, services/<name>/core (with <name>_metrics.h), services/<name>. UNITS says what each may
 include: other units of common/, and libraries. Services follow one rule for all. Prints one line per violation.
 """
 
@@ -60,8 +60,8 @@ def library_of(include):
 
 def unit_of(path):
     parts = path.split("/")
-    if parts[0] == "services" and len(parts) > 3 and parts[2] == "core":
-        return "/".join(parts[:3])
+    if parts[0] == "services" and len(parts) > 2 and (parts[2] == "core" or parts[2] == f"{parts[1]}_metrics.h"):
+        return "/".join([*parts[:2], "core"])
     return "/".join(parts[:2])
 
 
@@ -131,7 +131,7 @@ def service_libraries(service, in_core):
 
 def check_service(path, include, library):
     _, service, *rest = path.split("/")
-    in_core = rest[0] == "core"
+    in_core = unit_of(path).endswith("/core")
     if library is not None:
         allowed = library in service_libraries(service, in_core)
         return None if allowed else f"services/{service}{'/core' if in_core else ''} may not use {library}"
@@ -156,7 +156,7 @@ def check_service_to_common(service, in_core, part):
 def check_service_to_service(service, in_core, parts):
     other, rest = parts[1], parts[2:]
     if other == service:
-        if in_core and rest[0] != "core":
+        if in_core and rest[0] not in ("core", f"{service}_metrics.h"):
             return f"services/{service}/core may not include its own skin"
         return None
     if in_core:

@@ -1,7 +1,7 @@
 # One target per folder. The build files read as the dependency graph:
 #
 #   demorl_cc_library(NAME replay_core SRCS ... DEPS demorl::tensor ...)   -> demorl::replay_core
-#   demorl_cc_binary(NAME demorl-replay SRCS main.cc DEPS ...)
+#   demorl_cc_binary(NAME demorl-replay SRCS main.cc DEPS ...)   a NAME that ends in _bench: a benchmark, not installed
 #   demorl_cc_test(NAME table_test SRCS ... DEPS ... LABELS unit)
 #
 # PCH torch on a library or test uses the precompiled headers of Torch; a source of it that is compiled with flags of
@@ -21,8 +21,9 @@ if(DEMORL_SANITIZE)
   endif()
 endif()
 
-# All programs, for tools/demorl; and the test programs of a label: tests_unit, tests_concurrency, tests_decoder ...
+# All programs, for tools/demorl; all benchmarks, for tools/bench; and the test programs of a label: tests_unit, tests_concurrency, tests_decoder ...
 add_custom_target(binaries)
+add_custom_target(benches)
 
 function(demorl_add_to_target target member)
   if(NOT TARGET ${target})
@@ -59,6 +60,10 @@ function(demorl_cc_binary)
   cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE demorl_options ${ARG_DEPS})
+  if(ARG_NAME MATCHES "_bench$")
+    add_dependencies(benches ${ARG_NAME})
+    return()
+  endif()
   set_target_properties(${ARG_NAME} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
   add_dependencies(binaries ${ARG_NAME})
   install(TARGETS ${ARG_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
