@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -11,21 +11,9 @@
 #include "common/policy/safetensors.h"
 #include "common/tensor/transition_chunk.h"
 #include "demorl/config/v1/model.pb.h"
+#include "services/model_trainer/core/training_report.h"
 
 namespace demorl {
-
-// What one training did.
-struct TrainingReport {
-  int64_t rows = 0;
-  int64_t holdout_rows = 0;
-  int passes = 0;
-  int64_t gradient_steps = 0;
-  // Mean training loss of the last pass.
-  double training_loss = 0;
-  // Holdout mean squared error per member, of the restored best weights.
-  std::vector<double> holdout_errors;
-  std::vector<int> elite_members;
-};
 
 // Trains the probabilistic ensemble on D_ENV: Gaussian negative log-likelihood of [reward, change of
 // observation]. Torch stays behind this header. Thread-compatible. Deterministic given seed and rows.
@@ -38,7 +26,11 @@ class ModelTrainer {
     // Also train a classifier of termination beside the ensemble, for tasks without a known rule.
     bool learn_termination = false;
     uint64_t seed = 0;
+    // "cpu", "cuda", or "auto": cuda where it can be had.
     std::string device = "cpu";
+    // Asked between batches, maybe from another thread's state; true ends a training with CANCELLED. May be
+    // empty.
+    std::function<bool()> should_stop;
   };
 
   static absl::StatusOr<std::unique_ptr<ModelTrainer>> Create(const Options& options);
@@ -50,7 +42,8 @@ class ModelTrainer {
 
   // Trains until no member's holdout error has improved for `patience` passes, then restores each member's
   // best weights. FAILED_PRECONDITION with fewer than 2 rows. A non-finite loss restores the weights of
-  // before and answers DATA_LOSS; after config.max_non_finite in a row, FAILED_PRECONDITION.
+  // before and answers DATA_LOSS; after config.max_non_finite in a row, FAILED_PRECONDITION. A stopped
+  // training, too, leaves everything as it was before.
   virtual absl::StatusOr<TrainingReport> Train() = 0;
 
   virtual int64_t num_trainings() const = 0;
@@ -61,7 +54,8 @@ class ModelTrainer {
   //   log variances. input_mean [I], input_stddev [I], log_variance_max [D], log_variance_min [D].
   //   termination.<l>.weight [in, out], termination.<l>.bias [out] (input: next observation) if it is
   //   learned.
-  // metadata: "elite_members" ("0,2,5"), "activation" ("silu").
+  //   Hidden layers of the classifier are ReLU; the episode has terminated where the logit is above 0.
+  // metadata: "elite_members" ("0,2,5", best first), "activation" ("silu").
   virtual TensorFile DynamicsTensors() const = 0;
 
   // Weights, optimiser, normaliser, counters and random state; not the mirrored rows. A trainer restored from
