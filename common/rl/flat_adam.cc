@@ -4,13 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-
-// The fused loops are compiled for several instruction sets and picked at load time.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define DEMORL_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define DEMORL_VECTOR_CLONES
-#endif
+#include "common/rl/vector_clones.h"
 
 namespace demorl {
 namespace {

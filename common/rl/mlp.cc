@@ -3,8 +3,49 @@
 #include <cmath>
 
 #include "common/base/check.h"
+#include "common/rl/vector_clones.h"
 
 namespace demorl {
+namespace {
+
+// One pass over the layer in place of three; `at` operations serve the other devices.
+DEMORL_VECTOR_CLONES
+void AddBiasAndRelu(int64_t rows, int64_t units, const float* __restrict bias, float* __restrict values) {
+  for (int64_t row = 0; row < rows; ++row, values += units) {
+    for (int64_t unit = 0; unit < units; ++unit) {
+      const float sum = values[unit] + bias[unit];
+      values[unit] = sum < 0 ? 0 : sum;  // keeps NaN
+    }
+  }
+}
+
+DEMORL_VECTOR_CLONES
+void ZeroWhereInactive(int64_t count, const float* __restrict activations, float* __restrict gradients) {
+  for (int64_t i = 0; i < count; ++i) {
+    gradients[i] = activations[i] > 0 ? gradients[i] : 0;
+  }
+}
+
+void HiddenForward(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
+                   at::Tensor& hidden) {
+  if (hidden.is_cpu()) {
+    at::mm_out(hidden, input, weight.t());
+    AddBiasAndRelu(hidden.size(0), hidden.size(1), bias.data_ptr<float>(), hidden.data_ptr<float>());
+  } else {
+    at::addmm_out(hidden, bias, input, weight.t());
+    hidden.clamp_min_(0);
+  }
+}
+
+void MaskGradient(const at::Tensor& activation, at::Tensor& gradient) {
+  if (gradient.is_cpu()) {
+    ZeroWhereInactive(gradient.numel(), activation.data_ptr<float>(), gradient.data_ptr<float>());
+  } else {
+    at::threshold_backward_out(gradient, gradient, activation, 0);
+  }
+}
+
+}  // namespace
 
 int64_t MlpSize::num_parameters() const {
   int64_t count = 0;
@@ -67,8 +108,7 @@ void Forward(const MlpLayers& layers, const at::Tensor& input_BI, MlpActivations
   const at::Tensor* input = &input_BI;
   for (size_t layer = 0; layer < activations.hidden.size(); ++layer) {
     at::Tensor& hidden = activations.hidden[layer];
-    at::addmm_out(hidden, layers.biases[layer], *input, layers.weights[layer].t());
-    hidden.clamp_min_(0);
+    HiddenForward(*input, layers.weights[layer], layers.biases[layer], hidden);
     input = &hidden;
   }
   at::addmm_out(activations.output_BY, layers.biases.back(), *input, layers.weights.back().t());
@@ -80,7 +120,7 @@ void BackpropagateHidden(const MlpLayers& layers, const MlpActivations& activati
   for (size_t layer = activations.hidden.size(); layer-- > 0;) {
     at::Tensor& gradient = gradients.hidden[layer];
     at::mm_out(gradient, *upper, layers.weights[layer + 1]);
-    at::threshold_backward_out(gradient, gradient, activations.hidden[layer], 0);
+    MaskGradient(activations.hidden[layer], gradient);
     upper = &gradient;
   }
 }

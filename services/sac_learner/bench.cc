@@ -42,7 +42,7 @@ int Measure(int observation_size, int action_size, int batch_size, int num_threa
   for (int i = 0; i < 8; ++i) {
     batches.push_back(RandomBatch(batch_size, observation_size, action_size, random));
   }
-  constexpr int kRuns = 7, kUpdates = 200;
+  constexpr int kRuns = 21, kUpdates = 60;
   std::vector<double> rates;
   for (int run = -1; run < kRuns; ++run) {  // the first one warms up
     const auto start = std::chrono::steady_clock::now();
