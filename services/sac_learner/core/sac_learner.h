@@ -24,7 +24,7 @@ class SacLearner {
     int observation_size = 0;
     int action_size = 0;
     uint64_t seed = 0;
-    // "cpu" or "cuda".
+    // "cpu", "cuda", or "auto" for cuda where there is one.
     std::string device = "cpu";
   };
 

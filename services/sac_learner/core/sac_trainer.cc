@@ -97,6 +97,9 @@ bool AllFinite(std::span<const float> values) {
 }
 
 absl::StatusOr<at::Device> FindDevice(const std::string& name) {
+  if (name == "auto") {
+    return at::Device(at::hasCUDA() ? at::kCUDA : at::kCPU);
+  }
   if (name == "cpu") {
     return at::Device(at::kCPU);
   }
@@ -107,7 +110,7 @@ absl::StatusOr<at::Device> FindDevice(const std::string& name) {
     }
     return at::Device(at::kCUDA);
   }
-  return absl::InvalidArgumentError(absl::StrCat("unknown device ", name, "; known are cpu and cuda"));
+  return absl::InvalidArgumentError(absl::StrCat("unknown device ", name, "; known are auto, cpu and cuda"));
 }
 
 class FlatSacTrainer final : public SacTrainer {
