@@ -1,0 +1,133 @@
+#include "services/model_trainer/model_trainer_component.h"
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
+#include "common/env/registry.h"
+#include "common/tensor/transition_codec.h"
+#include "services/model_trainer/trainer_loop.h"
+#include "services/replay/replay_client.h"
+#include "services/snapshot/snapshot_client.h"
+
+namespace demorl {
+namespace {
+
+constexpr int kCheckpointsKept = 2;
+constexpr char kTable[] = "env";
+
+demorl::snapshot::v1::SnapshotMetadata MakeMetadata(const ServiceContext& context,
+                                                    const EnvironmentSpec& environment) {
+  const demorl::config::v1::ModelConfig& model = context.config.model();
+  demorl::snapshot::v1::SnapshotMetadata metadata;
+  metadata.set_kind(demorl::snapshot::v1::SNAPSHOT_KIND_DYNAMICS);
+  auto& architecture = *metadata.mutable_architecture();
+  architecture["type"] = "gaussian_ensemble";
+  architecture["members"] = absl::StrCat(model.ensemble_size());
+  architecture["hidden_sizes"] =
+      model.hidden_sizes().empty() ? "200,200,200,200" : absl::StrJoin(model.hidden_sizes(), ",");
+  architecture["activation"] = "silu";
+  metadata.set_observation_size(static_cast<uint32_t>(environment.observation_size));
+  metadata.set_action_size(static_cast<uint32_t>(environment.action_size));
+  metadata.set_schema_hash(environment.SchemaHash());
+  metadata.mutable_lineage()->set_config_hash(context.config_hash);
+  return metadata;
+}
+
+class ModelTrainerComponent final : public ServiceComponent {
+ public:
+  explicit ModelTrainerComponent(const ServiceContext& context)
+      : context_(context),
+        metrics_(*context.metrics),
+        replay_(context.replay, context.config.run_id()),
+        snapshots_(context.snapshot, context.config.run_id()) {}
+
+  // Everything that can be wrong with configuration and checkpoints, where the environment is known.
+  absl::Status Initialise() {
+    std::unique_ptr<CheckpointStore> store;
+    if (!context_.data_dir.empty()) {
+      store = std::make_unique<CheckpointStore>(std::filesystem::path(context_.data_dir) / "checkpoints",
+                                                kCheckpointsKept);
+    }
+    const absl::StatusOr<EnvironmentSpec> native = GetEnvironmentSpec(context_.config.environment());
+    if (native.ok()) {
+      RETURN_IF_ERROR(
+          PrepareTrainer(context_.config, *native, false, nullptr, store.get(), &metrics_).status());
+    }
+    TrainerLoop::Parts parts;
+    parts.config = context_.config;
+    parts.prepare = [this, store = store.get()](std::function<bool()> should_stop) {
+      return Prepare(std::move(should_stop), store);
+    };
+    parts.open_tail = [this](uint64_t position) { return replay_.OpenTail(kTable, position); };
+    parts.rows_inserted = [this]() -> absl::StatusOr<int64_t> {
+      ASSIGN_OR_RETURN(const demorl::replay::v1::TableInfo table, replay_.GetTable(kTable));
+      return static_cast<int64_t>(table.rows_inserted());
+    };
+    parts.publish = [this](demorl::snapshot::v1::SnapshotMetadata metadata, const std::string& payload,
+                           absl::Time deadline) {
+      return snapshots_.Publish(std::move(metadata), payload, deadline);
+    };
+    parts.make_metadata = [this](const EnvironmentSpec& environment) {
+      return MakeMetadata(context_, environment);
+    };
+    parts.checkpoints = std::move(store);
+    parts.metrics = &metrics_;
+    loop_ = std::make_unique<TrainerLoop>(std::move(parts));
+    return absl::OkStatus();
+  }
+
+  absl::string_view name() const override { return "model_trainer"; }
+  std::vector<grpc::Service*> rpc_services() override { return {}; }
+  absl::Status Start() override {
+    loop_->Start();
+    return absl::OkStatus();
+  }
+  ComponentStatus Status() const override { return loop_->Status(); }
+  absl::Status Pause() override {
+    loop_->Pause();
+    return absl::OkStatus();
+  }
+  absl::Status Resume() override {
+    loop_->Resume();
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> Checkpoint() override { return loop_->Checkpoint(); }
+  absl::Status Drain(absl::Time deadline) override { return loop_->Drain(deadline); }
+
+ private:
+  // A task that is not native has no known rule of termination; its sizes come from replay.
+  absl::StatusOr<PreparedTrainer> Prepare(std::function<bool()> should_stop, const CheckpointStore* store) {
+    absl::StatusOr<EnvironmentSpec> environment = GetEnvironmentSpec(context_.config.environment());
+    const bool native = environment.ok();
+    if (!native) {
+      ASSIGN_OR_RETURN(const demorl::replay::v1::TableInfo table, replay_.GetTable(kTable));
+      if (!table.has_environment()) {
+        return absl::UnavailableError(
+            absl::StrCat("replay has met no actor of ", context_.config.environment(), " yet"));
+      }
+      ASSIGN_OR_RETURN(environment, DecodeEnvironmentSpec(table.environment()));
+    }
+    return PrepareTrainer(context_.config, *environment, !native, std::move(should_stop), store, &metrics_);
+  }
+
+  const ServiceContext context_;
+  ModelTrainerMetrics metrics_;
+  ReplayClient replay_;
+  SnapshotClient snapshots_;
+  std::unique_ptr<TrainerLoop> loop_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeModelTrainerComponent(const ServiceContext& context) {
+  auto component = std::make_unique<ModelTrainerComponent>(context);
+  RETURN_IF_ERROR(component->Initialise());
+  return component;
+}
+
+}  // namespace demorl

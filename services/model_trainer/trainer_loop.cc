@@ -1,0 +1,462 @@
+#include "services/model_trainer/trainer_loop.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "common/base/clock.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "services/model_trainer/training_schedule.h"
+#include "spdlog/spdlog.h"
+
+namespace demorl {
+namespace {
+
+// Until then a blocking call may wait before the thread looks at its flags again.
+constexpr absl::Duration kSlice = absl::Milliseconds(200);
+constexpr absl::Duration kRetryDelay = absl::Seconds(1);
+constexpr absl::Duration kPublishTimeout = absl::Seconds(2);
+constexpr absl::Duration kCatchUpTimeout = absl::Seconds(10);
+constexpr char kStateFile[] = "model_trainer.state";
+constexpr char kProgressFile[] = "progress";
+
+std::string EncodeProgress(const TrainingProgress& progress) {
+  return absl::StrCat(progress.last_trained_rows, " ", progress.published_trainings, " ",
+                      progress.dynamics_version);
+}
+
+absl::StatusOr<TrainingProgress> DecodeProgress(absl::string_view text) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ' ');
+  TrainingProgress progress;
+  if (parts.size() == 3 && absl::SimpleAtoi(parts[0], &progress.last_trained_rows) &&
+      absl::SimpleAtoi(parts[1], &progress.published_trainings) &&
+      absl::SimpleAtoi(parts[2], &progress.dynamics_version)) {
+    return progress;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("file ", kProgressFile, " of a checkpoint is \"", text, "\"; needed: three numbers"));
+}
+
+absl::Status RestoreNewest(const CheckpointStore& store, PreparedTrainer* prepared,
+                           ModelTrainerMetrics* metrics) {
+  const absl::StatusOr<LoadedCheckpoint> checkpoint = store.LoadNewest();
+  if (absl::IsNotFound(checkpoint.status())) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(checkpoint.status());
+  for (const std::string& reason : checkpoint->skipped) {
+    metrics->damaged_checkpoints.Increment();
+    spdlog::warn("passed over a checkpoint: {}", reason);
+  }
+  const auto state = checkpoint->files.find(kStateFile);
+  const auto progress = checkpoint->files.find(kProgressFile);
+  if (state == checkpoint->files.end() || progress == checkpoint->files.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("checkpoint ", checkpoint->step, " lacks ", kStateFile,
+                                                   " or ", kProgressFile, "; it is not a model trainer's"));
+  }
+  ASSIGN_OR_RETURN(prepared->progress, DecodeProgress(progress->second));
+  RETURN_IF_ERROR(prepared->trainer->RestoreState(state->second));
+  spdlog::info("restored training {} from a checkpoint", prepared->trainer->num_trainings());
+  return absl::OkStatus();
+}
+
+double EliteError(const TrainingReport& report) {
+  double sum = 0;
+  for (const int member : report.elite_members) {
+    sum += report.holdout_errors[member];
+  }
+  return sum / static_cast<double>(report.elite_members.size());
+}
+
+bool MayComeLater(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsNotFound(status) || absl::IsDeadlineExceeded(status);
+}
+
+}  // namespace
+
+absl::StatusOr<PreparedTrainer> PrepareTrainer(const demorl::config::v1::RunConfig& config,
+                                               const EnvironmentSpec& environment, bool learn_termination,
+                                               std::function<bool()> should_stop,
+                                               const CheckpointStore* checkpoints,
+                                               ModelTrainerMetrics* metrics) {
+  ModelTrainer::Options options;
+  options.config = config.model();
+  options.observation_size = environment.observation_size;
+  options.action_size = environment.action_size;
+  options.learn_termination = learn_termination;
+  options.seed = SplitSeed(config.seed(), "model_trainer");
+  options.device = config.device();
+  options.should_stop = std::move(should_stop);
+  PreparedTrainer prepared;
+  prepared.environment = environment;
+  ASSIGN_OR_RETURN(prepared.trainer, ModelTrainer::Create(options));
+  if (checkpoints != nullptr) {
+    RETURN_IF_ERROR(RestoreNewest(*checkpoints, &prepared, metrics));
+  }
+  return prepared;
+}
+
+TrainerLoop::TrainerLoop(Parts parts) : parts_(std::move(parts)) { status_.detail = "not started"; }
+
+TrainerLoop::~TrainerLoop() { Drain(absl::Now()).IgnoreError(); }
+
+void TrainerLoop::Start() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (started_ || stop_) {
+      return;
+    }
+    started_ = true;
+  }
+  absl::MutexLock lock(&join_mutex_);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void TrainerLoop::Pause() {
+  absl::MutexLock lock(&mutex_);
+  paused_ = true;
+}
+
+void TrainerLoop::Resume() {
+  absl::MutexLock lock(&mutex_);
+  paused_ = false;
+}
+
+absl::StatusOr<std::string> TrainerLoop::Checkpoint() {
+  absl::MutexLock lock(&mutex_);
+  if (!ready_ || ended_) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no checkpoint now: the trainer ", ended_ ? "has ended" : "is not ready", " (", status_.detail, ")"));
+  }
+  const int64_t ticket = ++checkpoints_asked_;
+  const auto answered = [this, ticket]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return checkpoints_answered_ >= ticket || ended_;
+  };
+  mutex_.Await(absl::Condition(&answered));
+  if (checkpoints_answered_ < ticket) {
+    return absl::UnavailableError("the trainer ended before it could write a checkpoint");
+  }
+  return checkpoint_answer_;
+}
+
+absl::Status TrainerLoop::Drain(absl::Time deadline) {
+  stop_training_.store(true, std::memory_order_relaxed);
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+    drain_deadline_ = std::min(drain_deadline_, deadline);
+  }
+  absl::MutexLock lock(&join_mutex_);
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+  absl::MutexLock state_lock(&mutex_);
+  return end_status_;
+}
+
+ComponentStatus TrainerLoop::Status() const {
+  absl::MutexLock lock(&mutex_);
+  ComponentStatus status = status_;
+  if (!publish_failure_.empty()) {
+    absl::StrAppend(&status.detail, "; publishing fails: ", publish_failure_);
+  }
+  if (stop_) {
+    status.state = ComponentState::kDraining;
+  } else if (paused_ && status.state == ComponentState::kRunning) {
+    status.state = ComponentState::kPaused;
+  }
+  return status;
+}
+
+void TrainerLoop::Run() {
+  pthread_setname_np(pthread_self(), "model-trainer");
+  absl::Status status = Prepare();
+  if (status.ok()) {
+    status = Work();
+  }
+  if (tail_ != nullptr) {
+    tail_->Close();
+  }
+  if (!status.ok() && !absl::IsCancelled(status)) {
+    spdlog::error("model training stopped: {}", status.ToString());
+    Describe(ComponentState::kUnhealthy, std::string(status.message()));
+    absl::MutexLock lock(&mutex_);
+    ended_ = true;
+    mutex_.Await(absl::Condition(&stop_));
+  }
+  absl::Time deadline;
+  {
+    absl::MutexLock lock(&mutex_);
+    deadline = drain_deadline_;
+  }
+  absl::Status end_status;
+  if (trainee_.trainer != nullptr) {
+    next_publish_ = absl::InfinitePast();
+    if (!PublishIfNeeded(deadline)) {
+      end_status = absl::DeadlineExceededError("the newest dynamics could not be published");
+    }
+    end_status.Update(WriteCheckpoint().status());
+    AnswerCheckpointRequest();
+  }
+  absl::MutexLock lock(&mutex_);
+  ended_ = true;
+  end_status_ = end_status;
+}
+
+// CANCELLED when asked to stop.
+absl::Status TrainerLoop::Prepare() {
+  while (true) {
+    absl::StatusOr<PreparedTrainer> prepared =
+        parts_.prepare([this] { return stop_training_.load(std::memory_order_relaxed); });
+    if (prepared.ok()) {
+      trainee_ = *std::move(prepared);
+      break;
+    }
+    if (!MayComeLater(prepared.status())) {
+      return prepared.status();
+    }
+    Describe(ComponentState::kStarting,
+             absl::StrCat("waits for the environment's sizes: ", std::string(prepared.status().message())));
+    WaitForRetry();
+    absl::MutexLock lock(&mutex_);
+    if (stop_) {
+      return absl::CancelledError("stopped");
+    }
+  }
+  last_attempt_rows_ = trainee_.progress.last_trained_rows;
+  // Rows that would only be pushed out again are not read.
+  const absl::StatusOr<int64_t> inserted = parts_.rows_inserted();
+  const int64_t held = parts_.config.model().max_rows();
+  tail_ = parts_.open_tail(static_cast<uint64_t>(std::max<int64_t>(0, inserted.value_or(0) - held)));
+  {
+    absl::MutexLock lock(&mutex_);
+    ready_ = true;
+    status_.figures["trainings"] = static_cast<double>(trainee_.trainer->num_trainings());
+    status_.figures["dynamics_version"] = static_cast<double>(trainee_.progress.dynamics_version);
+  }
+  DescribeWaiting();
+  return absl::OkStatus();
+}
+
+absl::Status TrainerLoop::Work() {
+  while (WaitUntilWorking()) {
+    PublishIfNeeded(absl::Now() + kPublishTimeout);
+    ASSIGN_OR_RETURN(const bool came, TakeRows(absl::Now() + kSlice));
+    if (came && TrainingIsDue(parts_.config, environment_rows_, last_attempt_rows_)) {
+      RETURN_IF_ERROR(CatchUp());
+      RETURN_IF_ERROR(TrainOnce());
+    }
+  }
+  return absl::CancelledError("stopped");
+}
+
+// Serves checkpoint requests also while paused. False to end.
+bool TrainerLoop::WaitUntilWorking() {
+  const auto changed = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stop_ || !paused_ || checkpoints_asked_ > checkpoints_answered_;
+  };
+  while (true) {
+    bool stop, paused, asked;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(&changed));
+      stop = stop_;
+      paused = paused_;
+      asked = checkpoints_asked_ > checkpoints_answered_;
+    }
+    if (asked) {
+      AnswerCheckpointRequest();
+    }
+    if (stop || !paused) {
+      return !stop;
+    }
+  }
+}
+
+absl::StatusOr<bool> TrainerLoop::TakeRows(absl::Time deadline) {
+  const absl::StatusOr<TailedRows> rows = tail_->Next(deadline);
+  if (absl::IsDeadlineExceeded(rows.status())) {
+    return false;
+  }
+  if (!rows.ok()) {
+    if (!MayComeLater(rows.status())) {
+      return rows.status();
+    }
+    Describe(ComponentState::kRunning,
+             absl::StrCat("waits for replay: ", std::string(rows.status().message())));
+    WaitForRetry();
+    return false;
+  }
+  environment_rows_ = static_cast<int64_t>(rows->next_position);
+  const absl::Status added = trainee_.trainer->AddRows(rows->chunk);
+  if (!added.ok()) {
+    parts_.metrics->refused_chunks.Increment();
+    spdlog::warn("refused rows from {} on: {}", rows->position, added.ToString());
+  }
+  parts_.metrics->rows.Set(static_cast<double>(trainee_.trainer->num_rows()));
+  DescribeWaiting();
+  return true;
+}
+
+absl::Status TrainerLoop::CatchUp() {
+  const absl::StatusOr<int64_t> target = parts_.rows_inserted();
+  const absl::Time deadline = absl::Now() + kCatchUpTimeout;
+  while (target.ok() && environment_rows_ < *target && absl::Now() < deadline &&
+         !stop_training_.load(std::memory_order_relaxed)) {
+    RETURN_IF_ERROR(TakeRows(absl::Now() + kSlice).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainerLoop::TrainOnce() {
+  if (trainee_.trainer->num_rows() < 2) {
+    return absl::OkStatus();
+  }
+  last_attempt_rows_ = environment_rows_;
+  Describe(ComponentState::kRunning, absl::StrCat("trains on ", trainee_.trainer->num_rows(), " rows"));
+  const absl::Duration start = RealClock::Get().Now();
+  const absl::StatusOr<TrainingReport> report = trainee_.trainer->Train();
+  if (absl::IsCancelled(report.status())) {
+    return report.status();
+  }
+  if (absl::IsDataLoss(report.status()) || absl::IsFailedPrecondition(report.status())) {
+    parts_.metrics->non_finite.Increment();
+    spdlog::warn("undid a training: {}", report.status().ToString());
+    if (absl::IsFailedPrecondition(report.status())) {  // the next good training makes it healthy again
+      Describe(ComponentState::kUnhealthy, std::string(report.status().message()));
+    }
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(report.status());
+  return AfterTraining(*report, RealClock::Get().Now() - start);
+}
+
+absl::Status TrainerLoop::AfterTraining(const TrainingReport& report, absl::Duration duration) {
+  ModelTrainerMetrics& metrics = *parts_.metrics;
+  const double seconds = absl::ToDoubleSeconds(duration), error = EliteError(report);
+  metrics.trainings.Increment();
+  metrics.gradient_steps.Increment(static_cast<double>(report.gradient_steps));
+  metrics.training_s.Observe(seconds);
+  metrics.training_loss.Set(report.training_loss);
+  metrics.holdout_error.Set(error);
+  trainee_.progress.last_trained_rows = environment_rows_;
+  {
+    absl::MutexLock lock(&mutex_);
+    status_.state = ComponentState::kRunning;
+    status_.figures["trainings"] = static_cast<double>(trainee_.trainer->num_trainings());
+    status_.figures["training_loss"] = report.training_loss;
+    status_.figures["holdout_error"] = error;
+    status_.figures["model_train_seconds"] = seconds;
+    status_.figures["passes"] = report.passes;
+  }
+  spdlog::info("training {}: rows {}, passes {}, {:.2f} s, training loss {:.4g}, holdout error {:.4g}",
+               trainee_.trainer->num_trainings(), report.rows, report.passes, seconds, report.training_loss,
+               error);
+  DescribeWaiting();
+  next_publish_ = absl::InfinitePast();
+  PublishIfNeeded(absl::Now() + kPublishTimeout);
+  WriteCheckpoint().status().IgnoreError();  // counted and logged; training goes on
+  return absl::OkStatus();
+}
+
+bool TrainerLoop::PublishIfNeeded(absl::Time deadline) {
+  const int64_t trainings = trainee_.trainer->num_trainings();
+  TrainingProgress& progress = trainee_.progress;
+  if (progress.published_trainings >= trainings) {
+    return true;
+  }
+  if (absl::Now() < next_publish_) {
+    return false;
+  }
+  demorl::snapshot::v1::SnapshotMetadata metadata = parts_.make_metadata(trainee_.environment);
+  metadata.mutable_lineage()->set_learner_step(static_cast<uint64_t>(trainings));
+  metadata.mutable_lineage()->set_environment_rows(static_cast<uint64_t>(progress.last_trained_rows));
+  metadata.mutable_lineage()->set_parent_version(progress.dynamics_version);
+  const absl::StatusOr<uint64_t> version =
+      parts_.publish(std::move(metadata), EncodeSafetensors(trainee_.trainer->DynamicsTensors()), deadline);
+  absl::MutexLock lock(&mutex_);
+  if (!version.ok()) {
+    parts_.metrics->publish_failures.Increment();
+    if (publish_failure_.empty()) {
+      spdlog::warn("publishing the dynamics fails: {}", version.status().ToString());
+    }
+    publish_failure_ = std::string(version.status().message());
+    next_publish_ = absl::Now() + kRetryDelay;
+    return false;
+  }
+  publish_failure_.clear();
+  progress.published_trainings = trainings;
+  progress.dynamics_version = *version;
+  parts_.metrics->publishes.Increment();
+  parts_.metrics->dynamics_version.Set(static_cast<double>(*version));
+  status_.figures["dynamics_version"] = static_cast<double>(*version);
+  return true;
+}
+
+void TrainerLoop::AnswerCheckpointRequest() {
+  int64_t asked;
+  {
+    absl::MutexLock lock(&mutex_);
+    asked = checkpoints_asked_;
+    if (asked == checkpoints_answered_) {
+      return;
+    }
+  }
+  absl::StatusOr<std::string> answer = WriteCheckpoint();
+  absl::MutexLock lock(&mutex_);
+  checkpoint_answer_ = std::move(answer);
+  checkpoints_answered_ = asked;
+}
+
+absl::StatusOr<std::string> TrainerLoop::WriteCheckpoint() {
+  if (parts_.checkpoints == nullptr) {
+    return std::string();
+  }
+  const absl::StatusOr<std::filesystem::path> folder = parts_.checkpoints->Write(
+      trainee_.trainer->num_trainings(),
+      {{kStateFile, trainee_.trainer->SaveState()}, {kProgressFile, EncodeProgress(trainee_.progress)}});
+  if (!folder.ok()) {
+    parts_.metrics->checkpoint_failures.Increment();
+    spdlog::error("checkpoint failed: {}", folder.status().ToString());
+    return folder.status();
+  }
+  parts_.metrics->checkpoints.Increment();
+  return folder->string();
+}
+
+void TrainerLoop::Describe(ComponentState state, std::string detail) {
+  absl::MutexLock lock(&mutex_);
+  // Waiting and trying again say nothing new about health.
+  if (state == ComponentState::kRunning && status_.state == ComponentState::kUnhealthy) {
+    return;
+  }
+  status_.state = state;
+  status_.detail = std::move(detail);
+}
+
+void TrainerLoop::DescribeWaiting() {
+  const int64_t first = std::max<int64_t>(parts_.config.sac().learning_starts(), 2);
+  {
+    absl::MutexLock lock(&mutex_);
+    status_.figures["rows"] = static_cast<double>(trainee_.trainer->num_rows());
+    status_.figures["environment_rows"] = static_cast<double>(environment_rows_);
+  }
+  Describe(ComponentState::kRunning, last_attempt_rows_ == 0
+                                         ? absl::StrCat("waits for rows: ", environment_rows_, " of ", first)
+                                         : absl::StrCat("trained at row ", last_attempt_rows_,
+                                                        ", waits for rows: ", environment_rows_));
+}
+
+void TrainerLoop::WaitForRetry() {
+  absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithTimeout(absl::Condition(&stop_), kRetryDelay);
+}
+
+}  // namespace demorl

@@ -1,0 +1,24 @@
+#include "services/model_trainer/training_schedule.h"
+
+#include <algorithm>
+
+namespace demorl {
+namespace {
+
+constexpr int64_t kEpochSteps = 1000;
+
+}  // namespace
+
+bool TrainingIsDue(const demorl::config::v1::RunConfig& config, int64_t environment_rows,
+                   int64_t last_trained_rows) {
+  const demorl::config::v1::ModelConfig& model = config.model();
+  if (model.last_epoch() > 0 && environment_rows > model.last_epoch() * kEpochSteps) {
+    return false;
+  }
+  if (last_trained_rows == 0) {
+    return environment_rows >= std::max<int64_t>(config.sac().learning_starts(), 2);
+  }
+  return environment_rows / model.train_interval_steps() > last_trained_rows / model.train_interval_steps();
+}
+
+}  // namespace demorl
