@@ -116,7 +116,7 @@ class _Background:
         raise NotImplementedError
 
     def _run(self):
-        delay_s = 0.1
+        delay_s, num_losses = 0.1, 0
         while not self._closed:
             started = time.monotonic()
             try:
@@ -127,7 +127,9 @@ class _Background:
                 if error.code() not in RETRYABLE and error.code() != grpc.StatusCode.CANCELLED:
                     self._fail(f"{error.code().name}: {error.details()}")
                     return
-                LOG.info("%s: connection lost (%s), trying again", self._thread.name, error.code().name)
+                num_losses = 1 if time.monotonic() - started > 5 else num_losses + 1
+                if num_losses == 1 or num_losses % 10 == 0:
+                    LOG.warning("%s: no connection (%s), trying again", self._thread.name, error.details())
             except Exception as error:  # a bug of ours must end the actor, not hang it
                 LOG.exception("%s failed", self._thread.name)
                 self._fail(repr(error))
