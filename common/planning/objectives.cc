@@ -22,6 +22,17 @@ std::vector<int> RankedSamples(std::span<const double> returns) {
   return ranked;
 }
 
+// The first p = round(elite_ratio M) of `ranked`, at least one, and whatever ties with the last of them.
+std::span<const int> Elites(double elite_ratio, std::span<const int> ranked,
+                            std::span<const double> returns) {
+  const auto wanted = std::max(1L, std::lround(elite_ratio * static_cast<double>(returns.size())));
+  size_t count = std::min<size_t>(wanted, ranked.size());
+  while (count < ranked.size() && returns[ranked[count]] == returns[ranked[count - 1]]) {
+    ++count;
+  }
+  return ranked.first(count);
+}
+
 std::vector<double> Uniform(std::span<const int> elites, size_t num_samples) {
   std::vector<double> weights(num_samples, 0.0);
   for (const int i : elites) {
@@ -90,8 +101,7 @@ std::vector<double> ObjectiveWeights(const DmdMpcOptions& options, std::span<con
   if (ranked.empty()) {
     return {};
   }
-  const auto wanted = std::max(1L, std::lround(options.elite_ratio * static_cast<double>(returns.size())));
-  const std::span<const int> elites(ranked.data(), std::min<size_t>(wanted, ranked.size()));
+  const std::span<const int> elites = Elites(options.elite_ratio, ranked, returns);
   switch (options.objective) {
     case ObjectiveKind::kEliteUniform:
       return Uniform(elites, returns.size());

@@ -11,8 +11,10 @@ namespace demorl {
 // With a control distribution N(mu, Sigma) of fixed Sigma and a utility U, the mirror step (paper, eq. 6)
 // with the KL divergence on J = -log E[U] is exactly
 //   mu = (1 - alpha) mu~ + alpha g,   g = E[U u] / E[U] = sum_i w_i u_i,   w_i = U_i / sum_j U_j.
-// Elites are the p = max(1, round(elite_ratio M)) samples of greatest return.
-//   elites, uniform           U = 1{R >= R_min of the elites} (eq. 13): w = 1 / p.
+// Elites are the samples whose return is at least the p-th greatest, p = max(1, round(elite_ratio M)): where
+// returns tie, as under a constant reward, they are more than p, for the indicator of eq. 13 tells no two of
+// them apart.
+//   elites, uniform           U = 1{R >= R_min of the elites} (eq. 13): w = 1 / number of elites.
 //   elites, return-weighted   U = R if every elite's R > 0, else R minus the worst sampled R; uniform if all
 //   are 0. elites, cost-weighted     eq. 14 to the letter, C = -R: w = C / sum C; uniform where |sum C| <
 //   1e-6 sum |C|. softmax                   U = exp((R - max R) / mppi_temperature) over all samples (MPPI).

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,8 +50,14 @@ class RolloutPlanner {
     std::string environment_id;
     // Null for a task without a known rule: the dynamics snapshot's classifier decides.
     TerminationRule termination_rule = nullptr;
+    // Number of the first planning round; rounds count up from it.
+    uint64_t first_planning_round = 1;
     uint64_t seed = 0;
+    // "auto", "cpu" or "cuda".
     std::string device = "cpu";
+    // Asked before each step of the model in a planning round; true gives the round up (CANCELLED). May be
+    // empty.
+    std::function<bool()> cancelled;
   };
 
   static absl::StatusOr<std::unique_ptr<RolloutPlanner>> Create(const Options& options);
@@ -70,12 +77,20 @@ class RolloutPlanner {
   virtual absl::StatusOr<PlanningReport> PlanRound(std::span<const float> start_observations,
                                                    int64_t environment_rows) = 0;
 
+  // The simulation that the next Plan starts from, as Environment::SaveState gives it. Needed before each
+  // Plan where the true simulator is the model; ignored otherwise. INVALID_ARGUMENT for a state of another
+  // task.
+  virtual absl::Status SetSimulatorState(absl::string_view state) = 0;
+
   // One plan for acting; `first_step` forgets the previous plan. Stops improving when `time_budget` would be
-  // exceeded and then answers with the policy's action and `fallback`.
+  // exceeded: the plan of the iterations that were finished or, if there are none, the policy's action with
+  // `fallback`. FAILED_PRECONDITION without a policy to fall back on.
   virtual absl::StatusOr<OnlinePlan> Plan(std::span<const float> observation, bool first_step,
                                           int64_t environment_rows, absl::Duration time_budget) = 0;
 
   virtual int64_t num_rounds() const = 0;
+  virtual uint64_t dynamics_version() const = 0;
+  virtual uint64_t policy_version() const = 0;
 
   // Counters, previous plan and random state; not the snapshots.
   virtual std::string SaveState() const = 0;

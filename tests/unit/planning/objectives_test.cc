@@ -36,6 +36,12 @@ TEST(ObjectiveWeightsTest, AtLeastOneSampleIsElite) {
               ElementsAre(0, 1, 0));
 }
 
+TEST(ObjectiveWeightsTest, SamplesThatTieWithTheLastEliteAreElite) {
+  const std::vector<double> returns = {3, 3, 1, 3};
+  EXPECT_THAT(ObjectiveWeights(WithObjective(ObjectiveKind::kEliteUniform, 0.25), returns),
+              Pointwise(DoubleNear(1e-12), {1.0 / 3, 1.0 / 3, 0.0, 1.0 / 3}));
+}
+
 TEST(ObjectiveWeightsTest, ReturnWeightedElitesUseReturnsWhileAllArePositive) {
   const std::vector<double> returns = {1, 6, 2, -5};
   EXPECT_THAT(ObjectiveWeights(WithObjective(ObjectiveKind::kEliteReturnWeighted), returns),

@@ -1,0 +1,69 @@
+#include "services/mpc_rollout/snapshot_feed.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "spdlog/spdlog.h"
+
+namespace demorl {
+namespace {
+
+using Setter = absl::Status (RolloutPlanner::*)(const TensorFile& tensors, uint64_t version);
+
+absl::Status Offer(const Snapshot& snapshot, const std::string& schema_hash, Setter setter,
+                   RolloutPlanner* planner) {
+  const auto& metadata = snapshot.metadata;
+  if (!metadata.schema_hash().empty() && metadata.schema_hash() != schema_hash) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("schema ", metadata.schema_hash(), "; want ", schema_hash));
+  }
+  ASSIGN_OR_RETURN(const TensorFile tensors, DecodeSafetensors(snapshot.payload));
+  return (planner->*setter)(tensors, metadata.version());
+}
+
+void UpdateOne(const SnapshotWatch& watch, const char* kind, const std::string& schema_hash, Setter setter,
+               uint64_t* offered, RolloutPlanner* planner, MpcRolloutMetrics& metrics) {
+  const std::shared_ptr<const Snapshot> latest = watch.Latest();
+  if (latest == nullptr || latest->metadata.version() == *offered) {
+    return;
+  }
+  *offered = latest->metadata.version();
+  const absl::Status status = Offer(*latest, schema_hash, setter, planner);
+  if (!status.ok()) {
+    metrics.refused_snapshots.Increment();
+    spdlog::warn("{} snapshot {} refused: {}", kind, *offered, std::string(status.message()));
+  }
+}
+
+}  // namespace
+
+SnapshotFeed::SnapshotFeed(Watches watches, MpcRolloutMetrics& metrics)
+    : metrics_(metrics), watches_(std::move(watches)) {}
+
+void SnapshotFeed::Update(const std::string& schema_hash, OfferedVersions* offered, RolloutPlanner* planner) {
+  UpdateOne(*watches_.policy, "policy", schema_hash, &RolloutPlanner::SetPolicy, &offered->policy, planner,
+            metrics_);
+  UpdateOne(*watches_.value, "value", schema_hash, &RolloutPlanner::SetValue, &offered->value, planner,
+            metrics_);
+  UpdateOne(*watches_.dynamics, "dynamics", schema_hash, &RolloutPlanner::SetDynamics, &offered->dynamics,
+            planner, metrics_);
+}
+
+absl::Status SnapshotFeed::WaitForNewDynamics(uint64_t known_version, absl::Time deadline) {
+  return watches_.dynamics->WaitForNewer(known_version, deadline).status();
+}
+
+int64_t SnapshotFeed::EnvironmentRows() const {
+  const std::shared_ptr<const Snapshot> latest = watches_.dynamics->Latest();
+  return latest == nullptr ? 0 : static_cast<int64_t>(latest->metadata.lineage().environment_rows());
+}
+
+void SnapshotFeed::Close() {
+  watches_.dynamics->Close();
+  watches_.policy->Close();
+  watches_.value->Close();
+}
+
+}  // namespace demorl
