@@ -32,8 +32,11 @@ class ReplayWriter {
  public:
   virtual ~ReplayWriter() = default;
 
-  // Queues a chunk. Blocks while the byte window is full, until `deadline` (DEADLINE_EXCEEDED; the chunk is
-  // not taken). ABORTED: fenced by a newer epoch. FAILED_PRECONDITION: another run or schema.
+  // Queues a chunk. Blocks while the byte window is full, and at first until the server has said where to go
+  // on, until `deadline` (DEADLINE_EXCEEDED; the chunk is not taken). ABORTED: fenced by a newer epoch.
+  // FAILED_PRECONDITION: another run or schema. DATA_LOSS, reported once by the next blocking call: the
+  // server came back without chunks that it had called durable (always so for tables that are kept in memory
+  // only); the writer goes on after what the server has, and the chunk may be appended again.
   virtual absl::Status Append(const TransitionChunk& chunk, absl::Time deadline) = 0;
 
   // How many more rows a simulated writer may collect now; includes rows queued and not yet counted by the

@@ -19,13 +19,21 @@ constexpr char kEnvironmentTable[] = "env";
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ReplayCore>> ReplayCore::Create(const ReplayOptions& options,
-                                                               const Clock& clock, Metrics* metrics) {
+                                                               const Clock& clock, Metrics* metrics,
+                                                               std::unique_ptr<KvStore> store) {
   RETURN_IF_ERROR(ValidateReplayOptions(options));
-  return std::unique_ptr<ReplayCore>(new ReplayCore(options, clock, metrics));
+  std::unique_ptr<ReplayCore> core(new ReplayCore(options, clock, metrics, std::move(store)));
+  if (core->store_ != nullptr) {
+    RETURN_IF_ERROR(core->Load());
+    CommitSource* source = core.get();
+    core->commit_ = std::make_unique<GroupCommit>(core->store_.get(), source, options.group_commit);
+  }
+  return core;
 }
 
-ReplayCore::ReplayCore(const ReplayOptions& options, const Clock& clock, Metrics* metrics)
-    : options_(options), clock_(clock) {
+ReplayCore::ReplayCore(const ReplayOptions& options, const Clock& clock, Metrics* metrics,
+                       std::unique_ptr<KvStore> store)
+    : options_(options), clock_(clock), store_(std::move(store)) {
   for (const TableOptions& table : options_.tables) {
     TableEntry entry;
     entry.table = std::make_unique<Table>(table, options_.seed);
@@ -34,7 +42,7 @@ ReplayCore::ReplayCore(const ReplayOptions& options, const Clock& clock, Metrics
   }
 }
 
-ReplayCore::~ReplayCore() = default;
+ReplayCore::~ReplayCore() { StopStore(); }
 
 absl::Status ReplayCore::CheckRun(absl::string_view run_id) const {
   if (run_id == options_.run_id) {
@@ -91,6 +99,8 @@ absl::StatusOr<WriterHandle> ReplayCore::OpenWriter(const WriterOpening& opening
     ++writer.open_connections;
     entry.open_simulated_writers += writer.simulated ? 1 : 0;
     handle = {.index = position->second, .epoch = opening.writer_epoch};
+    MarkWriter(handle.index);
+    MarkTable(table_index);
     UpdateFigures(entry);
   }
   NotifyChange();
@@ -137,6 +147,7 @@ absl::Status ReplayCore::AppendLocked(const WriterHandle& handle, uint64_t seque
   Table& table = *entry.table;
   if (sequence <= writer->accepted_sequence) {
     ++writer->duplicate_chunks;
+    MarkWriter(handle.index);
     entry.instruments->Deduplicated();
     return absl::OkStatus();
   }
@@ -159,7 +170,13 @@ absl::Status ReplayCore::AppendLocked(const WriterHandle& handle, uint64_t seque
   }
   InsertSegments(writer, handle.index, segments);
   writer->accepted_sequence = sequence;
-  writer->durable_sequence = sequence;
+  if (IsDurable(writer->table)) {
+    pending_.chunk_times.emplace_back(writer->table, clock_.Now());
+    MarkWriter(handle.index);
+    MarkTable(writer->table);
+  } else {
+    writer->durable_sequence = sequence;
+  }
   UpdateFigures(entry);
   return absl::OkStatus();
 }
@@ -175,7 +192,10 @@ void ReplayCore::InsertSegments(Writer* writer, uint32_t writer_index, const std
     auto packed = std::make_shared<const PackedSegment>(segment, table.environment()->observation_size,
                                                         table.environment()->action_size, origin);
     writer->episodes += packed->ends_episode() ? 1 : 0;
-    table.Insert(std::move(packed));
+    const std::optional<uint64_t> first_key = table.Insert(packed);
+    if (first_key.has_value() && IsDurable(writer->table)) {
+      pending_.segments.push_back({writer->table, {std::move(packed), *first_key}});
+    }
   }
   writer->rows += rows;
   entry.last_chunk_rows = std::max<int64_t>(rows, 1);
@@ -195,9 +215,11 @@ int64_t ReplayCore::EnvironmentRows() const {
 }
 
 void ReplayCore::DropAgedRows() {
-  for (TableEntry& entry : tables_) {
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    TableEntry& entry = tables_[i];
     if (entry.table->options().max_age_environment_rows > 0 &&
         entry.table->RemoveOlderThan(EnvironmentRows()) > 0) {
+      MarkTable(i);
       UpdateFigures(entry);
     }
   }
@@ -211,7 +233,8 @@ WriterPosition ReplayCore::Position(const WriterHandle& handle) const {
           .durable_sequence = writer.durable_sequence,
           .rows_allowed = writer.simulated ? table.limiter().RowsAllowed() : RateLimiter::kUnlimitedRows,
           .rows_inserted = table.rows_inserted(),
-          .rows_quarantined = writer.rows_quarantined};
+          .rows_quarantined = writer.rows_quarantined,
+          .fenced = handle.epoch != writer.epoch};
 }
 
 absl::StatusOr<std::optional<RowsRead>> ReplayCore::ReadRows(const std::string& name, uint64_t position,
@@ -222,12 +245,13 @@ absl::StatusOr<std::optional<RowsRead>> ReplayCore::ReadRows(const std::string& 
     return absl::CancelledError("replay is closed");
   }
   const Table& table = *tables_[index].table;
-  const auto end = static_cast<uint64_t>(table.rows_inserted());
-  if (position > end) {
+  if (position > static_cast<uint64_t>(table.rows_inserted())) {
     return absl::DataLossError(absl::StrCat("position ", position, " of table '", name,
-                                            "'; the table has taken in ", end,
+                                            "'; the table has taken in ", table.rows_inserted(),
                                             " rows, what was read before is lost"));
   }
+  const bool only_durable = IsDurable(index) && store_status_.ok();
+  const auto end = static_cast<uint64_t>(only_durable ? tables_[index].durable_rows : table.rows_inserted());
   Table::Slice slice = table.Read(position, end, max_rows);
   if (slice.num_rows == 0) {
     return std::nullopt;
@@ -259,6 +283,7 @@ absl::StatusOr<int64_t> ReplayCore::PurgeDynamicsVersion(const std::string& name
   {
     absl::MutexLock lock(&mutex_);
     removed = tables_[index].table->RemoveDynamicsVersion(dynamics_version);
+    MarkTable(index);
     UpdateFigures(tables_[index]);
   }
   NotifyChange();
@@ -271,6 +296,7 @@ absl::StatusOr<int64_t> ReplayCore::PurgeBefore(const std::string& name, uint64_
   {
     absl::MutexLock lock(&mutex_);
     removed = tables_[index].table->RemoveBefore(key);
+    MarkTable(index);
     UpdateFigures(tables_[index]);
   }
   NotifyChange();
@@ -291,6 +317,11 @@ void ReplayCore::Close() {
     closed_ = true;
   }
   NotifyChange();
+}
+
+bool ReplayCore::closed() const {
+  absl::MutexLock lock(&mutex_);
+  return closed_;
 }
 
 }  // namespace demorl

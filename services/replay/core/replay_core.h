@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@
 #include "common/metrics/metrics.h"
 #include "common/tensor/environment_spec.h"
 #include "common/tensor/transition_chunk.h"
+#include "services/replay/core/group_commit.h"
+#include "services/replay/core/kv_store.h"
 #include "services/replay/core/quarantine.h"
 #include "services/replay/core/replay_options.h"
 #include "services/replay/core/table.h"
@@ -52,6 +55,8 @@ struct WriterPosition {
   int64_t rows_inserted = 0;
   // Of this writer, since it exists.
   int64_t rows_quarantined = 0;
+  // A newer epoch exists; the sequences above are not this writer's.
+  bool fenced = false;
 };
 
 // Composition of a batch; see SampleRequest.
@@ -111,6 +116,13 @@ struct WriterSummary {
   int64_t episodes = 0;
 };
 
+struct CheckpointInfo {
+  // Relative to the store's folder.
+  std::string path;
+  // Of the durable tables, at the time of the copy.
+  std::map<std::string, int64_t> rows_inserted;
+};
+
 struct AuditReport {
   std::vector<WriterSummary> writers;
   // Empty when every accepted row is present once or was evicted by policy.
@@ -119,18 +131,25 @@ struct AuditReport {
 
 class TableInstruments;
 
-// Tables of transitions with exactly-once insertion, rate limits and selection; no RPC, no thread of its own.
-// Thread-safe; no method blocks for longer than its own work. Callers that must wait (for rows, for updates)
-// try again when the change listener was called.
+// Tables of transitions with exactly-once insertion, rate limits and selection; no RPC. Thread-safe; but for
+// Flush no method blocks for longer than its own work. Callers that must wait (for rows, for updates) try
+// again when the change listener was called.
+//
+// With a store, a thread writes what changes in groups, and a chunk counts as durable once its group is on
+// the disk. While the store fails the core goes on from memory, nothing new becomes durable, StoreStatus says
+// why, and it heals by itself. A core made on an old store is what the last group left.
 //
 // Deterministic use, without a server: one thread calls OpenWriter, Append and TrySample in a fixed order;
 // the same seed and the same calls draw the same batches, also across SaveState and RestoreState.
-class ReplayCore {
+class ReplayCore : private CommitSource {
  public:
-  // `metrics` may be null. Both outlive the core. INVALID_ARGUMENT as ValidateReplayOptions.
+  // `metrics` and `store` may be null (everything in memory). Clock and metrics outlive the core.
+  // INVALID_ARGUMENT as ValidateReplayOptions; with a store also FAILED_PRECONDITION if it belongs to another
+  // run or to tables that are not configured, and DATA_LOSS.
   static absl::StatusOr<std::unique_ptr<ReplayCore>> Create(const ReplayOptions& options, const Clock& clock,
-                                                            Metrics* metrics);
-  ~ReplayCore();
+                                                            Metrics* metrics,
+                                                            std::unique_ptr<KvStore> store = nullptr);
+  ~ReplayCore() override;
   ReplayCore(const ReplayCore&) = delete;
   ReplayCore& operator=(const ReplayCore&) = delete;
 
@@ -190,9 +209,29 @@ class ReplayCore {
   // Refuses chunks and samples from now on. Idempotent.
   void Close();
 
+  bool closed() const;
+
+  // Calls `done` once everything so far is durable, or with CANCELLED when the core goes; at once without a
+  // store, else by the committing thread.
+  void WhenDurable(std::function<void(const absl::Status&)> done);
+
+  // Blocks until everything so far is durable. DEADLINE_EXCEEDED, with the store's trouble.
+  absl::Status Flush(absl::Time deadline);
+
+  // Makes a consistent copy of the store; `done` is called by the committing thread. FAILED_PRECONDITION (at
+  // once) without a store; the store's trouble if it cannot be written.
+  void CreateCheckpoint(std::function<void(const absl::StatusOr<CheckpointInfo>&)> done);
+
+  // Tries once more to write what is not durable, and ends the committing thread; whoever still waits for
+  // durability gets CANCELLED. Idempotent; no listener is called after it by this core on its own.
+  void StopStore();
+
+  // Why nothing becomes durable now; OK if all is well, or without a store.
+  absl::Status StoreStatus() const;
+
   // Everything: rows, positions of writers, counters, random streams of the selectors. What one core saves,
   // another one with the same tables restores and goes on as the first would have. DATA_LOSS: damaged;
-  // FAILED_PRECONDITION: other tables or another run.
+  // FAILED_PRECONDITION: other tables or another run, or a core with a store.
   std::string SaveState() const;
   absl::Status RestoreState(absl::string_view state);
 
@@ -204,6 +243,10 @@ class ReplayCore {
     WaitingTime waiting_writers;
     int open_simulated_writers = 0;
     int64_t last_chunk_rows = 1;
+    // Rows that the store has.
+    int64_t durable_rows = 0;
+    // The store has no segment before this key.
+    uint64_t deleted_before = 0;
   };
   struct Writer {
     std::string writer_id;
@@ -219,13 +262,53 @@ class ReplayCore {
     bool simulated = true;
     int open_connections = 0;
   };
+  // What the store does not have yet.
+  struct PendingSegment {
+    size_t table = 0;
+    Table::HeldSegment held;
+  };
+  struct Pending {
+    std::vector<PendingSegment> segments;
+    std::set<uint32_t> writers;
+    std::set<size_t> tables;
+    // Table and time of each chunk.
+    std::vector<std::pair<size_t, absl::Duration>> chunk_times;
+  };
+  // What the group under way makes durable.
+  struct Committing {
+    uint64_t ticket = 0;
+    std::map<uint32_t, uint64_t> writer_sequences;
+    std::map<size_t, int64_t> table_rows;
+    std::vector<std::pair<size_t, absl::Duration>> chunk_times;
+  };
+  struct DurabilityWaiter {
+    uint64_t ticket = 0;
+    std::function<void(const absl::Status&)> done;
+  };
   // How many rows of a batch each table gives.
   struct DrawPlan {
     std::vector<std::pair<TableEntry*, int64_t>> draws;
     std::vector<int64_t> table_sizes;
   };
 
-  ReplayCore(const ReplayOptions& options, const Clock& clock, Metrics* metrics);
+  ReplayCore(const ReplayOptions& options, const Clock& clock, Metrics* metrics,
+             std::unique_ptr<KvStore> store);
+
+  // CommitSource
+  std::vector<KvChange> CollectChanges() override;
+  void OnCommitted() override;
+  void OnCommitFailed(const absl::Status& status) override;
+
+  bool IsDurable(size_t table) const { return store_ != nullptr && options_.tables[table].durable; }
+  void MarkTable(size_t table, bool lazily = false) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void MarkWriter(uint32_t writer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropPendingOfRowsGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CollectSegments(const std::vector<PendingSegment>& segments, std::vector<KvChange>* changes) const;
+  void CollectDeletions(size_t table, std::vector<KvChange>* changes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Load();
+  absl::Status LoadRun();
+  absl::Status LoadTable(size_t table);
+  absl::Status LoadWriters();
 
   absl::StatusOr<size_t> FindTable(const std::string& name) const;
   absl::StatusOr<Writer*> FindWriter(const WriterHandle& handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -240,8 +323,8 @@ class ReplayCore {
   absl::Status CheckLimiter(const BatchSpec& spec, TableEntry& first) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UpdateFigures(TableEntry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void EncodeWriter(const Writer& saved, ByteWriter* writer) const;
-  // Appends a writer to writers_.
-  absl::Status DecodeWriter(ByteReader* reader) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The writer with this index.
+  absl::Status DecodeWriter(ByteReader* reader, uint32_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   TableSummary Summarize(const TableEntry& entry) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NotifyChange() const {
     if (listener_) {
@@ -251,6 +334,7 @@ class ReplayCore {
 
   const ReplayOptions options_;
   const Clock& clock_;
+  const std::unique_ptr<KvStore> store_;
   std::function<void()> listener_;
 
   mutable absl::Mutex mutex_;
@@ -260,6 +344,19 @@ class ReplayCore {
   std::vector<Writer> writers_ ABSL_GUARDED_BY(mutex_);
   bool paused_ ABSL_GUARDED_BY(mutex_) = false;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+
+  // Grows with each change that the store must see.
+  uint64_t ticket_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t durable_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
+  Pending pending_ ABSL_GUARDED_BY(mutex_);
+  Committing committing_ ABSL_GUARDED_BY(mutex_);
+  std::vector<DurabilityWaiter> durability_waiters_ ABSL_GUARDED_BY(mutex_);
+  absl::Status store_status_ ABSL_GUARDED_BY(mutex_);
+  bool store_stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  // Records that could not be read at the start.
+  std::vector<std::string> damage_ ABSL_GUARDED_BY(mutex_);
+  // Null without a store. Last: its thread ends first.
+  std::unique_ptr<GroupCommit> commit_;
 };
 
 }  // namespace demorl

@@ -85,6 +85,7 @@ absl::StatusOr<DrawnBatch> ReplayCore::TrySample(const BatchSpec& spec) {
     for (auto& [entry, count] : plan.draws) {
       entry->table->Draw(count, &rows);
       entry->instruments->Sampled(static_cast<double>(count));
+      MarkTable(static_cast<size_t>(entry - tables_.data()), /*lazily=*/true);
     }
     TableEntry& first = *plan.draws.front().first;
     if (spec.counts_as_update) {

@@ -66,8 +66,12 @@ std::vector<TableSummary> ReplayCore::DescribeAll() const {
 AuditReport ReplayCore::Audit() const {
   absl::MutexLock lock(&mutex_);
   AuditReport report;
+  report.violations = damage_;
   std::vector<int64_t> rows(tables_.size());
   for (const Writer& writer : writers_) {
+    if (writer.writer_id.empty()) {
+      continue;  // of a table that is not kept, before a restart
+    }
     rows[writer.table] += writer.rows;
     report.writers.push_back({.writer_id = writer.writer_id,
                               .writer_epoch = writer.epoch,
@@ -113,6 +117,9 @@ std::string ReplayCore::SaveState() const {
 }
 
 absl::Status ReplayCore::RestoreState(absl::string_view state) {
+  if (store_ != nullptr) {
+    return absl::FailedPreconditionError("a replay with a store is restored from its store");
+  }
   if (state.size() < sizeof(uint32_t)) {
     return absl::DataLossError("the saved state of replay is cut short");
   }
@@ -141,8 +148,9 @@ absl::Status ReplayCore::RestoreState(absl::string_view state) {
   }
   writers_.clear();
   writer_index_.clear();
-  for (uint32_t count = reader.GetU32(); count > 0 && reader.ok(); --count) {
-    RETURN_IF_ERROR(DecodeWriter(&reader));
+  const uint32_t num_writers = reader.GetU32();
+  for (uint32_t index = 0; index < num_writers && reader.ok(); ++index) {
+    RETURN_IF_ERROR(DecodeWriter(&reader, index));
   }
   return reader.done() ? absl::OkStatus() : absl::DataLossError("the saved state of replay is damaged");
 }
@@ -159,7 +167,7 @@ void ReplayCore::EncodeWriter(const Writer& saved, ByteWriter* writer) const {
   writer->PutU8(saved.simulated ? 1 : 0);
 }
 
-absl::Status ReplayCore::DecodeWriter(ByteReader* reader) {
+absl::Status ReplayCore::DecodeWriter(ByteReader* reader, uint32_t index) {
   Writer writer;
   writer.writer_id = reader->GetString();
   const std::string table = reader->GetString();
@@ -175,8 +183,11 @@ absl::Status ReplayCore::DecodeWriter(ByteReader* reader) {
     return absl::DataLossError("the record of a writer is damaged");
   }
   ASSIGN_OR_RETURN(writer.table, FindTable(table));
-  writer_index_[{writer.table, writer.writer_id}] = static_cast<uint32_t>(writers_.size());
-  writers_.push_back(std::move(writer));
+  writer_index_[{writer.table, writer.writer_id}] = index;
+  if (writers_.size() <= index) {
+    writers_.resize(index + 1);
+  }
+  writers_[index] = std::move(writer);
   return absl::OkStatus();
 }
 

@@ -60,6 +60,8 @@ TEST(ReplayCoreTest, ANewerEpochFencesTheOldWriterAndGoesOnAfterIt) {
           {.table = "env", .writer_id = "actor", .writer_epoch = 1, .environment = TestEnvironment()}),
       StatusIs(absl::StatusCode::kAborted, HasSubstr("epoch 2")));
   EXPECT_EQ(core->Position(new_writer).accepted_sequence, 1u);
+  EXPECT_TRUE(core->Position(old_writer).fenced);
+  EXPECT_FALSE(core->Position(new_writer).fenced);
   EXPECT_OK(core->Append(new_writer, 2, MakeChunk({MakeSegment(1, 0, 1)})));
   EXPECT_THAT(core->Audit().violations, IsEmpty());
 }
