@@ -16,7 +16,6 @@ namespace {
 
 constexpr absl::Duration kSlice = absl::Milliseconds(200);
 constexpr absl::Duration kRateWindow = absl::Seconds(5);
-constexpr absl::Duration kFirstPolicyWait = absl::Seconds(5);
 constexpr size_t kNumReturns = 10;
 
 // Chunks are cut so that each is one message of the writer, and the spool's sequences are the writer's.
@@ -190,15 +189,23 @@ int64_t CollectionLoop::TableRows() const {
   return std::max(parts_.writer->RowsInserted(), rows_base_ + parts_.collector->num_steps());
 }
 
-// Blocks while there is nothing to collect; true if there was such a time.
+// Waits a moment where there is nothing to collect; evaluations still ask for the newest policy then. False
+// if there is something to collect.
 bool CollectionLoop::Rest() {
-  absl::MutexLock lock(&mutex_);
-  if (stop_ || !(paused_ || finished_)) {
-    return stop_;
+  if (StopRequested()) {
+    return true;
   }
-  const bool was_paused = paused_;
-  const auto wake = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stop_ || paused_ != was_paused; };
-  mutex_.Await(absl::Condition(&wake));
+  if (!PauseRequested() && !finished_) {
+    return false;
+  }
+  const absl::Status status = parts_.policies->WaitForNewer(seen_version_, Slice()).status();
+  if (status.ok()) {
+    AdoptPolicy();
+  } else if (!absl::IsDeadlineExceeded(status)) {
+    absl::MutexLock lock(&mutex_);
+    mutex_.AwaitWithDeadline(absl::Condition(&stop_), Slice());
+  }
+  Report();
   return true;
 }
 
@@ -248,7 +255,6 @@ absl::Status CollectionLoop::WaitForAllowance(int64_t rows) {
   if (!connected_) {
     connected_ = true;
     rows_base_ = parts_.writer->RowsInserted();
-    AdoptFirstPolicy();
   }
   return absl::OkStatus();
 }
@@ -257,6 +263,10 @@ absl::Status CollectionLoop::Collect() {
   const int64_t steps_before = parts_.collector->num_steps();
   const int64_t table_rows = TableRows();
   const bool random_actions = table_rows < options_.learning_starts;
+  if (!random_actions && !std::exchange(waited_for_policy_, true)) {
+    RETURN_IF_ERROR(Flush());
+    AdoptFirstPolicy();
+  }
   parts_.collector->Step(random_actions);
   RETURN_IF_ERROR(Send(parts_.collector->TakeChunk(/*flush=*/false), absl::InfiniteFuture()));
   non_finite_in_a_row_ = parts_.collector->num_steps() > steps_before ? 0 : non_finite_in_a_row_ + 1;
@@ -424,16 +434,14 @@ void CollectionLoop::AdoptPolicy() {
   policy_ = std::move(policy);
 }
 
-// An actor that joins a run in progress waits a moment rather than filling the table with random actions.
+// Once learning has started, an actor waits a moment for its first policy rather than acting at random on.
 void CollectionLoop::AdoptFirstPolicy() {
-  if (rows_base_ < std::max<int64_t>(options_.learning_starts, 1) || parts_.policies->Latest() != nullptr) {
-    return;
-  }
-  const absl::Time deadline = absl::Now() + kFirstPolicyWait;
-  absl::Status status;
-  do {
+  const absl::Time deadline = absl::Now() + options_.first_policy_wait;
+  absl::Status status = absl::DeadlineExceededError("");
+  while (absl::IsDeadlineExceeded(status) && absl::Now() < deadline && !StopRequested()) {
     status = parts_.policies->WaitForNewer(0, std::min(Slice(), deadline)).status();
-  } while (IsRetryable(status) && absl::Now() < deadline && !StopRequested());
+  }
+  AdoptPolicy();
 }
 
 void CollectionLoop::Report() {

@@ -29,6 +29,8 @@ struct CollectionOptions {
   int num_environments = 1;
   // Rows that the run-ahead limit can ever allow at once.
   int64_t max_run_ahead_steps = 1;
+  // How long to wait for the first policy once learning has started, before acting at random on.
+  absl::Duration first_policy_wait = absl::Seconds(5);
   // Refused policies, or steps with nothing but non-finite numbers, in a row that make the loop unhealthy.
   int max_failures = 10;
 };
@@ -104,6 +106,7 @@ class CollectionLoop {
   int64_t rows_sent_ = 0;   // collected rows handed to the writer
   int64_t rows_base_ = 0;   // the table's rows without those of this collector
   bool finished_ = false;
+  bool waited_for_policy_ = false;
   uint64_t seen_version_ = 0;
   int refused_in_a_row_ = 0;
   int non_finite_in_a_row_ = 0;

@@ -160,6 +160,7 @@ TEST_F(ActorTest, GoesOnAfterARestartWithNewEpisodesAndLosesAndDoublesNothing) {
   config_.mutable_actor()->set_spool_dir((folder_ / "spool").string());
   config_.set_environment_steps(2000);
   ASSERT_NO_FATAL_FAILURE(StartStores());
+  Publish(0.01f);
   {
     Hosted actor;
     ASSERT_NO_FATAL_FAILURE(StartActor(&actor));
@@ -200,6 +201,7 @@ TEST_F(ActorTest, StaysWithinTheRunAheadLimitAndSendsWhatTheLearnerNeeds) {
   config_.mutable_actor()->set_chunk_steps(1000);
   config_.set_environment_steps(150);
   ASSERT_NO_FATAL_FAILURE(StartStores());
+  Publish(0.01f);
   Hosted actor;
   ASSERT_NO_FATAL_FAILURE(StartActor(&actor));
   ASSERT_TRUE(AwaitStatus(
@@ -222,6 +224,8 @@ TEST_F(ActorTest, EvaluatesAnyVersionOfThePolicyWithoutTouchingTraining) {
   Hosted actor;
   ASSERT_NO_FATAL_FAILURE(StartActor(&actor));
   ASSERT_TRUE(AwaitFinished(actor));
+  ASSERT_TRUE(
+      AwaitStatus(actor, [&](const auto& status) { return status.figures.at("policy_version") == second; }));
   const auto stub = demorl::evaluation::v1::EvaluationService::NewStub(actor.runner->InProcessChannel());
   const auto evaluate = [&](uint64_t version, demorl::evaluation::v1::EvaluateResponse* response) {
     grpc::ClientContext context;

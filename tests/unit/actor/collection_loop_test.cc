@@ -147,9 +147,11 @@ class CollectionLoopTest : public ::testing::Test {
                              ::testing::UnitTest::GetInstance()->current_test_info()->name())) {}
   ~CollectionLoopTest() override { std::filesystem::remove_all(folder_); }
 
-  std::unique_ptr<CollectionLoop> Make(const CollectionOptions& options,
-                                       const FakeEnvironmentOptions& fake = {}, bool spooled = false,
-                                       int chunk_steps = 10) {
+  std::unique_ptr<CollectionLoop> Make(CollectionOptions options, const FakeEnvironmentOptions& fake = {},
+                                       bool spooled = false, int chunk_steps = 10) {
+    if (policies_.latest == nullptr && options.first_policy_wait == CollectionOptions{}.first_policy_wait) {
+      options.first_policy_wait = absl::ZeroDuration();
+    }
     CollectionLoop::Parts parts;
     absl::StatusOr<std::unique_ptr<EpisodeCollector>> collector = CreateEpisodeCollector(
         {.num_environments = options.num_environments,
@@ -235,6 +237,34 @@ TEST_F(CollectionLoopTest, ActsAtRandomUntilLearningStartsAndWithThePolicyAfterw
   std::vector<uint64_t> expected(60, 3);
   std::fill_n(expected.begin(), 20, 0);
   EXPECT_EQ(Versions(), expected);
+}
+
+TEST_F(CollectionLoopTest, WaitsForItsFirstPolicyOnceLearningHasStarted) {
+  const auto loop = Make({.environment_steps = 60,
+                          .learning_starts = 20,
+                          .max_run_ahead_steps = 25,
+                          .first_policy_wait = absl::Seconds(30)});
+  loop->Start();
+  ASSERT_TRUE(table_.Await([this] { return table_.rows == 20; }));
+  policies_.Publish(2, ConstantPolicy(3, 2, 0.5f));
+  ASSERT_TRUE(AwaitStatus(*loop, [](const auto& status) { return status.detail == "finished"; }));
+  ASSERT_OK(loop->Drain(Soon()));
+  std::vector<uint64_t> expected(60, 2);
+  std::fill_n(expected.begin(), 20, 0);
+  EXPECT_EQ(Versions(), expected);
+}
+
+TEST_F(CollectionLoopTest, AdoptsNewPoliciesAlsoAfterTheLastStepForEvaluationsToUse) {
+  policies_.Publish(1, ConstantPolicy(3, 2, 0.5f));
+  const auto loop = Make({.environment_steps = 10, .max_run_ahead_steps = 25});
+  loop->Start();
+  ASSERT_TRUE(AwaitStatus(*loop, [](const auto& status) { return status.detail == "finished"; }));
+  policies_.Publish(2, ConstantPolicy(3, 2, 0.5f));
+  ASSERT_TRUE(
+      AwaitStatus(*loop, [](const auto& status) { return status.figures.at("policy_version") == 2; }));
+  EXPECT_EQ(loop->CurrentPolicy()->version, 2u);
+  EXPECT_EQ(loop->Status().detail, "finished");
+  ASSERT_OK(loop->Drain(Soon()));
 }
 
 TEST_F(CollectionLoopTest, CountsTheRowsThatTheTableHadBefore) {
