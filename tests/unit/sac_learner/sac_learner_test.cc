@@ -152,6 +152,18 @@ TEST(SacLearnerTest, ARestoredLearnerContinuesBitByBit) {
   }
 }
 
+TEST(SacLearnerTest, TargetsMoveAtTheirInterval) {
+  SacLearner::Options options = MakeOptions();
+  options.config.set_target_update_interval(3);
+  const auto learner = MakeLearner(options);
+  const std::vector<float> start = learner->ValueTensors().tensors.at("q.1.out.weight").values;
+  Random random(5);
+  Train(*learner, random, 2);
+  EXPECT_EQ(learner->ValueTensors().tensors.at("q.1.out.weight").values, start);
+  Train(*learner, random, 1);
+  EXPECT_NE(learner->ValueTensors().tensors.at("q.1.out.weight").values, start);
+}
+
 TEST(SacLearnerTest, AStateOfOtherShapesIsRefusedAndNothingChanges) {
   const auto learner = MakeLearner(MakeOptions());
   SacLearner::Options options = MakeOptions();
@@ -189,16 +201,19 @@ TEST(SacLearnerTest, ABatchThatIsNotFiniteIsSkippedAndLeavesAllAsItWas) {
 }
 
 TEST(SacLearnerTest, AFiniteBatchWithAnOverflowingLossLeavesAllAsItWas) {
-  const auto learner = MakeLearner(MakeOptions());
-  const auto policy_before = learner->PolicyTensors().tensors, q_before = learner->ValueTensors().tensors;
-  Random random(5);
+  const auto skipping = MakeLearner(MakeOptions()), plain = MakeLearner(MakeOptions());
+  Random random(5), same_random(5);
   TransitionBatch batch = BanditBatch(random);
+  (void)BanditBatch(same_random);
   batch.rewards[0] = 1e30f;
-  EXPECT_THAT(learner->Update(batch), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("critic loss inf")));
-  EXPECT_EQ(learner->PolicyTensors().tensors.at("policy.hidden.0.weight").values,
-            policy_before.at("policy.hidden.0.weight").values);
-  EXPECT_EQ(learner->ValueTensors().tensors.at("q.0.out.weight").values,
-            q_before.at("q.0.out.weight").values);
+  EXPECT_THAT(skipping->Update(batch), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("critic loss inf")));
+  // Weights, moments, targets and the random stream: training goes on as if nothing had been.
+  Train(*skipping, random, 3);
+  Train(*plain, same_random, 3);
+  EXPECT_EQ(skipping->PolicyTensors().tensors.at("policy.hidden.0.weight").values,
+            plain->PolicyTensors().tensors.at("policy.hidden.0.weight").values);
+  EXPECT_EQ(skipping->ValueTensors().tensors.at("q.0.out.weight").values,
+            plain->ValueTensors().tensors.at("q.0.out.weight").values);
 }
 
 TEST(SacLearnerTest, GivesUpAfterSeveralBadBatchesInARowAndRecoversWithAGoodOne) {
