@@ -26,22 +26,48 @@ at::Tensor Normal(Random& random, at::IntArrayRef shape) {
   return tensor;
 }
 
-void Report(const char* figure, const char* unit, int threads, double amount,
+// Floating point operations of the matrix products of one row.
+double Forward(const EnsembleOptions& options, int64_t last_outputs) {
+  double products = static_cast<double>(options.inputs * options.hidden_sizes.front());
+  for (size_t layer = 1; layer < options.hidden_sizes.size(); ++layer) {
+    products += static_cast<double>(options.hidden_sizes[layer - 1] * options.hidden_sizes[layer]);
+  }
+  return 2 * (products + static_cast<double>(options.hidden_sizes.back() * last_outputs));
+}
+
+double Seconds(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  return elapsed.count();
+}
+
+// The limit is this library's product of [256, 200] and [200, 200], measured in turns with the work.
+void Report(const char* figure, const char* unit, int threads, double amount, double operations_per_unit,
             const std::function<void()>& work) {
-  std::vector<double> rates;
+  constexpr int kProducts = 200;
+  const at::Tensor a = at::ones({256, 200}), b = at::ones({200, 200});
+  at::Tensor c = at::empty({256, 200});
+  std::vector<double> rates, limits;
   for (int run = -1; run < kRuns; ++run) {  // the first one warms up
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    const double seconds = Seconds(work);
+    const double product_seconds = Seconds([&] {
+      for (int i = 0; i < kProducts; ++i) {
+        at::mm_out(c, a, b);
+      }
+    });
     if (run >= 0) {
-      rates.push_back(amount / elapsed.count());
+      rates.push_back(amount / seconds);
+      limits.push_back(kProducts * 2.0 * 256 * 200 * 200 / product_seconds / operations_per_unit);
     }
   }
   std::sort(rates.begin(), rates.end());
+  std::sort(limits.begin(), limits.end());
+  const double rate = rates[kRuns / 2], limit = limits[kRuns / 2];
   std::printf(
-      "{\"figure\": \"%s\", \"threads\": %d, \"value\": %.4g, \"unit\": \"%s\", \"runs\": "
-      "{\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}}\n",
-      figure, threads, rates[kRuns / 2], unit, rates.front(), rates[kRuns / 2], rates.back());
+      "{\"figure\": \"%s\", \"threads\": %d, \"value\": %.4g, \"unit\": \"%s\", \"limit\": %.4g, "
+      "\"ratio_to_limit\": %.3f, \"runs\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}}\n",
+      figure, threads, rate, unit, limit, rate / limit, rates.front(), rate, rates.back());
 }
 
 int Main(int observation_size, int action_size, int threads) {
@@ -52,7 +78,10 @@ int Main(int observation_size, int action_size, int threads) {
   constexpr int64_t kRows = 4096, kSteps = 30;
   const at::Tensor data = Normal(random, {kRows, inputs}), targets = Normal(random, {kRows, outputs});
   const at::Tensor rows = at::arange(7 * 256, at::kLong).view({7, 256});
-  Report("ensemble_training", "steps/s", threads, kSteps, [&] {
+  const EnsembleOptions& options = ensemble.options();
+  // Forward, by weights, and by inputs but for the first layer.
+  const double row_operations = 3 * Forward(options, 2 * outputs) - 2.0 * inputs * options.hidden_sizes[0];
+  Report("ensemble_training", "steps/s", threads, kSteps, 7 * 256 * row_operations, [&] {
     for (int step = 0; step < kSteps; ++step) {
       ensemble.TrainStep(data, targets, rows);
     }
@@ -80,7 +109,7 @@ int Main(int observation_size, int action_size, int threads) {
     char figure[64];
     for (const bool sampled : {false, true}) {
       std::snprintf(figure, sizeof(figure), "ensemble_%s_batch_%d", sampled ? "samples" : "means", batch);
-      Report(figure, "rows/s", threads, batch, [&] {
+      Report(figure, "rows/s", threads, batch, Forward(options, sampled ? 2 * outputs : outputs), [&] {
         (void)(*inference)
             ->Step(observations, actions, members,
                    sampled ? std::span<const float>(draws) : std::span<const float>(), &result);

@@ -263,76 +263,85 @@ TEST(ModelTrainerTest, LearnsTerminationsWhereThereIsNoRule) {
   EXPECT_EQ(result.terminated, (std::vector<uint8_t>{0, 1, 0}));
 }
 
-// Real dynamics: random actions on HalfCheetah, judged on rows of other episodes.
-TEST(ModelTrainerTest, ExplainsHalfCheetah) {
-  constexpr int kSteps = 2000, kFreshSteps = 500;
-  ASSERT_OK_AND_ASSIGN(const auto environment, MakeEnvironment("HalfCheetah-v5", 3));
-  const int observation_size = environment->spec().observation_size;
-  const int action_size = environment->spec().action_size;
-  Random random(5);
-  const auto collect = [&](int steps) {
-    TransitionChunk chunk{.observation_size = observation_size, .action_size = action_size};
-    Segment segment;
-    segment.num_steps = steps;
-    const auto append = [&](std::span<const double> observation) {
-      segment.observations.insert(segment.observations.end(), observation.begin(), observation.end());
-    };
-    append(environment->Reset().observation);
+// Transitions of random actions, one per segment, from several episodes.
+TransitionChunk CollectRandomly(Environment& environment, int episodes, int steps, Random& random) {
+  const EnvironmentSpec& spec = environment.spec();
+  TransitionChunk chunk{.observation_size = spec.observation_size, .action_size = spec.action_size};
+  for (int episode = 0; episode < episodes; ++episode) {
+    Timestep timestep = environment.Reset();
     for (int step = 0; step < steps; ++step) {
-      std::vector<double> action(action_size);
+      Segment segment{.num_steps = 1};
+      segment.observations.assign(timestep.observation.begin(), timestep.observation.end());
+      std::vector<double> action(spec.action_size);
       for (double& value : action) {
         value = random.Uniform(-1, 1);
         segment.actions.push_back(static_cast<float>(value));
       }
-      const Timestep timestep = environment->Step(action);
+      timestep = environment.Step(action);
       segment.rewards.push_back(static_cast<float>(timestep.reward));
-      append(timestep.observation);
+      segment.observations.insert(segment.observations.end(), timestep.observation.begin(),
+                                  timestep.observation.end());
+      chunk.segments.push_back(std::move(segment));
     }
-    chunk.segments.push_back(std::move(segment));
-    return chunk;
-  };
+  }
+  return chunk;
+}
+
+// Real dynamics: 2,000 random transitions of HalfCheetah, judged on 500 others.
+TEST(ModelTrainerTest, ExplainsHalfCheetah) {
+  ASSERT_OK_AND_ASSIGN(const auto environment, MakeEnvironment("HalfCheetah-v5", 3));
+  Random random(5);
+  TransitionChunk training = CollectRandomly(*environment, 10, 250, random);
+  std::vector<Segment> segments = std::move(training.segments);
+  training.segments.clear();
+  TransitionChunk fresh = training;
+  for (Segment& segment : segments) {
+    (random.Index(5) == 0 ? fresh : training).segments.push_back(std::move(segment));
+  }
   ModelTrainer::Options options;
-  options.observation_size = observation_size;
-  options.action_size = action_size;
+  options.observation_size = training.observation_size;
+  options.action_size = training.action_size;
   options.config.set_ensemble_size(2);
   options.config.set_num_elite_members(1);
-  auto trainer = ModelTrainer::Create(options);
-  ASSERT_OK(trainer);
-  for (int i = 0; i < kSteps / 500; ++i) {
-    ASSERT_OK((*trainer)->AddRows(collect(500)));
-  }
-  ASSERT_OK_AND_ASSIGN(const TrainingReport report, (*trainer)->Train());
+  ASSERT_OK_AND_ASSIGN(const auto trainer, ModelTrainer::Create(options));
+  ASSERT_OK(trainer->AddRows(training));
+  ASSERT_OK_AND_ASSIGN(const TrainingReport report, trainer->Train());
 
-  RowMirror fresh(observation_size, action_size, kFreshSteps);
-  const TransitionChunk rows = collect(kFreshSteps);
-  ASSERT_OK(fresh.Add(rows));
-  ASSERT_OK_AND_ASSIGN(const auto model, EnsembleInference::FromTensors((*trainer)->DynamicsTensors(),
-                                                                        observation_size, action_size));
+  RowMirror mirror(fresh.observation_size, fresh.action_size, 1000);
+  ASSERT_OK(mirror.Add(fresh));
+  const int rows = static_cast<int>(mirror.num_rows()), outputs = 1 + fresh.observation_size;
+  std::vector<float> observations, actions;
+  for (const Segment& segment : fresh.segments) {
+    observations.insert(observations.end(), segment.observations.begin(),
+                        segment.observations.begin() + fresh.observation_size);
+    actions.insert(actions.end(), segment.actions.begin(), segment.actions.end());
+  }
+  ASSERT_OK_AND_ASSIGN(
+      const auto model,
+      EnsembleInference::FromTensors(trainer->DynamicsTensors(), fresh.observation_size, fresh.action_size));
   ModelStepResult result;
-  const std::vector<float>& observations = rows.segments[0].observations;
-  ASSERT_OK(model->Step(std::span(observations).first(kFreshSteps * observation_size),
-                        rows.segments[0].actions, std::vector<int>(kFreshSteps, 0), {}, &result));
+  ASSERT_OK(model->Step(observations, actions, std::vector<int>(rows, 0), {}, &result));
   int explained = 0;
   double variance = 0;
-  for (int output = 0; output <= observation_size; ++output) {
+  for (int output = 0; output < outputs; ++output) {
     double error = 0, sum = 0, squares = 0;
-    for (int row = 0; row < kFreshSteps; ++row) {
-      const double target = fresh.targets()[row * (1 + observation_size) + output];
-      const int at = row * observation_size + output - 1;
+    for (int row = 0; row < rows; ++row) {
+      const double target = mirror.targets()[row * outputs + output];
+      const int at = row * fresh.observation_size + output - 1;
       const double predicted =
           output == 0 ? result.rewards[row] : result.next_observations[at] - observations[at];
       error += (predicted - target) * (predicted - target);
       sum += target;
       squares += target * target;
     }
-    const double spread = squares - sum * sum / kFreshSteps;
+    const double spread = squares - sum * sum / rows;
     const double share = 1 - error / spread;
-    variance += spread / kFreshSteps / (1 + observation_size);
-    explained += share > 0.9;
+    variance += spread / rows / outputs;
+    explained += share > 0.85;
     RecordProperty("explained_" + std::to_string(output), std::to_string(share));
-    EXPECT_GT(share, 0.25) << "output " << output;
+    EXPECT_GT(share, 0) << "output " << output;
   }
-  EXPECT_GE(explained, 10) << "of " << 1 + observation_size;
+  EXPECT_GE(explained, 11) << "of " << outputs;
   EXPECT_LT(report.holdout_errors[0], 0.1 * variance);
 }
 
