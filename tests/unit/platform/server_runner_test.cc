@@ -1,11 +1,16 @@
 #include "common/rpc/server_runner.h"
 
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/rpc/channel_factory.h"
 #include "common/rpc/grpc_status.h"
@@ -184,6 +189,22 @@ TEST_F(ServerRunnerTest, WorkLeftBehindShowsInTheExitStatus) {
   control::DrainResponse response;
   EXPECT_OK(FromGrpcStatus(control_->Drain(&context, {}, &response)));
   EXPECT_EQ(runner_->WaitForShutdown(), 1);
+}
+
+TEST(ServerRunnerDeathTest, ASecondSignalEndsADrainThatHangs) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto serve = [] {
+    BlockShutdownSignals();
+    FakeComponent component;
+    component.on_drain = [] {
+      ::kill(::getpid(), SIGINT);
+      absl::Notification().WaitForNotification();
+    };
+    const auto runner = ServerRunner::Start({}, &component);
+    ::kill(::getpid(), SIGTERM);
+    std::_Exit((*runner)->WaitForShutdown());
+  };
+  EXPECT_EXIT(serve(), ::testing::ExitedWithCode(128 + SIGINT), "");
 }
 
 TEST_F(ServerRunnerTest, APortInUseIsNamed) {
