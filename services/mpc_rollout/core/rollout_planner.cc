@@ -13,6 +13,7 @@
 #include "common/env/registry.h"
 #include "common/planning/dmd_mpc.h"
 #include "common/planning/simulator_model.h"
+#include "common/rl/torch_threads.h"
 #include "services/mpc_rollout/core/ensemble_model.h"
 #include "services/mpc_rollout/core/planner_options.h"
 #include "services/mpc_rollout/core/planner_state.h"
@@ -302,6 +303,7 @@ absl::StatusOr<std::unique_ptr<RolloutPlanner>> RolloutPlanner::Create(const Opt
   }
   ASSIGN_OR_RETURN(const DmdMpcOptions planning, MakeDmdMpcOptions(options.config, options.discount));
   ASSIGN_OR_RETURN(std::string device, ResolvePlanningDevice(options.device));
+  SetTorchThreads(options.config.num_threads());
   std::unique_ptr<SimulatorModel> simulator;
   if (planning.model_draw == ModelDrawKind::kSimulator) {
     ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment,
