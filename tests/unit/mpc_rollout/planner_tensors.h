@@ -33,7 +33,7 @@ inline TensorFile ConstantDynamics(int observation_size, int action_size, int nu
       bias.values[k * 2 * outputs + d] = d == 0 ? reward + static_cast<float>(k) : change;
       bias.values[k * 2 * outputs + outputs + d] = -100;
     }
-    elites += (k == 0 ? "" : ",") + std::to_string(k);
+    elites.append(k == 0 ? "" : ",").append(std::to_string(k));
   }
   file.tensors["input_mean"] = Filled({inputs}, 0);
   file.tensors["input_stddev"] = Filled({inputs}, 1);
