@@ -437,13 +437,14 @@ absl::StatusOr<std::unique_ptr<EnsembleInference>> EnsembleInference::FromTensor
                                                                                   int observation_size,
                                                                                   int action_size,
                                                                                   const std::string& device) {
-  if (device != "cpu" && !(device == "cuda" && at::hasCUDA())) {
+  const bool cuda = device == "cuda" || (device == "auto" && at::hasCUDA());
+  if ((cuda && !at::hasCUDA()) || (!cuda && device != "cpu" && device != "auto")) {
     return absl::InvalidArgumentError(
-        absl::StrCat("device ", device, " cannot be had; allowed: cpu", at::hasCUDA() ? ", cuda" : ""));
+        absl::StrCat("device ", device, " cannot be had; allowed: auto, cpu", at::hasCUDA() ? ", cuda" : ""));
   }
   ASSIGN_OR_RETURN(const Layout layout,
                    CheckLayout(tensors, observation_size + action_size, observation_size + 1));
-  const at::Device place(device == "cpu" ? at::kCPU : at::kCUDA);
+  const at::Device place(cuda ? at::kCUDA : at::kCPU);
   ASSIGN_OR_RETURN(std::vector<DenseLayer> classifier, LoadClassifier(tensors, observation_size, place));
   return std::make_unique<EnsembleInferenceImpl>(tensors, layout, observation_size, action_size, place,
                                                  std::move(classifier));

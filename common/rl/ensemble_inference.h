@@ -22,7 +22,8 @@ namespace demorl {
 class EnsembleInference : public DynamicsModel {
  public:
   // Tensors of a dynamics snapshot (see services/model_trainer/core/model_trainer.h). INVALID_ARGUMENT for
-  // tensors that are missing, of other shapes or not finite, or a device that cannot be had.
+  // tensors that are missing, of other shapes or not finite, or a device ("cpu", "cuda", or "auto": cuda
+  // where it can be had) that cannot be had.
   static absl::StatusOr<std::unique_ptr<EnsembleInference>> FromTensors(const TensorFile& tensors,
                                                                         int observation_size, int action_size,
                                                                         const std::string& device = "cpu");
