@@ -67,7 +67,7 @@ class SamplerCall final : public ReconnectingCall {
  private:
   class Stream final : public grpc::ClientBidiReactor<pb::SampleRequest, pb::SampleResponse> {
    public:
-    explicit Stream(std::shared_ptr<SamplerCall> call) : call_(std::move(call)) {
+    explicit Stream(SamplerCall* call) : call_(call) {
       call_->stub_->async()->Sample(&context_, this);
       AddHold();
       StartRead(&response_);
@@ -83,18 +83,20 @@ class SamplerCall final : public ReconnectingCall {
     }
     void OnWriteDone(bool ok) override { call_->OnSent(ok); }
     void OnDone(const grpc::Status& status) override {
-      const std::unique_ptr<Stream> self(this);
-      call_->StreamEnded(status);
+      const grpc::Status end = status;
+      SamplerCall* const call = call_;
+      delete this;
+      call->StreamEnded(end);
     }
 
    private:
-    const std::shared_ptr<SamplerCall> call_;
+    SamplerCall* const call_;
     grpc::ClientContext context_;
     pb::SampleResponse response_;
   };
 
   void StartStream() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    stream_ = new Stream(std::static_pointer_cast<SamplerCall>(shared_from_this()));
+    stream_ = new Stream(this);
     can_send_ = true;
     sending_ = false;
     shares_due_ = true;
@@ -172,7 +174,7 @@ class SamplerCall final : public ReconnectingCall {
 
 class ReconnectingSampler final : public BatchSampler {
  public:
-  explicit ReconnectingSampler(std::shared_ptr<SamplerCall> call) : call_(std::move(call)) { call_->Open(); }
+  explicit ReconnectingSampler(std::unique_ptr<SamplerCall> call) : call_(std::move(call)) { call_->Open(); }
   ~ReconnectingSampler() override { call_->Shutdown(); }
 
   absl::StatusOr<SampledBatch> Next(absl::Time deadline) override { return call_->Next(deadline); }
@@ -180,7 +182,7 @@ class ReconnectingSampler final : public BatchSampler {
   void Close() override { call_->Close(); }
 
  private:
-  const std::shared_ptr<SamplerCall> call_;
+  const std::unique_ptr<SamplerCall> call_;
 };
 
 }  // namespace
@@ -189,7 +191,7 @@ std::unique_ptr<BatchSampler> MakeBatchSampler(std::shared_ptr<pb::ReplayService
                                                const std::string& run_id,
                                                const BatchSamplerOptions& options) {
   return std::make_unique<ReconnectingSampler>(
-      std::make_shared<SamplerCall>(std::move(stub), run_id, options));
+      std::make_unique<SamplerCall>(std::move(stub), run_id, options));
 }
 
 }  // namespace demorl

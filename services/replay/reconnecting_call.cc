@@ -87,8 +87,7 @@ void ReconnectingCall::RetryLater() {
   const absl::Duration delay = longest * absl::Uniform(jitter_, 0.5, 1.0);
   alarm_ = std::make_unique<grpc::Alarm>();
   alarm_set_ = true;
-  alarm_->Set(absl::ToChronoTime(absl::Now() + delay),
-              [self = shared_from_this()](bool) { self->OnAlarm(); });
+  alarm_->Set(absl::ToChronoTime(absl::Now() + delay), [this](bool) { OnAlarm(); });
 }
 
 void ReconnectingCall::OnAlarm() {

@@ -14,9 +14,11 @@
 namespace demorl {
 
 // What the client's streams share: one stream at a time, re-made after a failure with jittered back-off of at
-// most 1 s, until it is closed or the server gives a reason that trying again does not mend. Held by
-// shared_ptr: streams and the alarm keep it alive. Thread-safe.
-class ReconnectingCall : public std::enable_shared_from_this<ReconnectingCall> {
+// most 1 s, until it is closed or the server gives a reason that trying again does not mend. Thread-safe.
+//
+// Streams and the alarm borrow it, and Shutdown waits for their end: nothing that holds the channel may be
+// let go by a thread of gRPC, for the last one to go joins those threads.
+class ReconnectingCall {
  public:
   explicit ReconnectingCall(std::string what) : what_(std::move(what)) {}
   virtual ~ReconnectingCall() = default;
@@ -27,11 +29,11 @@ class ReconnectingCall : public std::enable_shared_from_this<ReconnectingCall> {
   // Wakes blocked calls and cancels the stream.
   void Close();
 
-  // Close, and wait until no stream and no alarm is left.
+  // Close, and wait until no stream and no alarm is left. Before destruction.
   void Shutdown();
 
  protected:
-  // Starts a new stream; it reports its end to StreamEnded, once.
+  // Starts a new stream; it reports its end to StreamEnded, once, as the last thing, after it is gone.
   virtual void StartStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
   // Cancels the stream that StartStream made.
   virtual void CancelStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;

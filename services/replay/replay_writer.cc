@@ -139,7 +139,7 @@ class WriterCall final : public ReconnectingCall {
  private:
   class Stream final : public grpc::ClientBidiReactor<pb::AppendRequest, pb::AppendResponse> {
    public:
-    explicit Stream(std::shared_ptr<WriterCall> call) : call_(std::move(call)) {
+    explicit Stream(WriterCall* call) : call_(call) {
       call_->stub_->async()->Append(&context_, this);
       AddHold();
       StartRead(&response_);
@@ -155,18 +155,20 @@ class WriterCall final : public ReconnectingCall {
     }
     void OnWriteDone(bool ok) override { call_->OnSent(this, ok); }
     void OnDone(const grpc::Status& status) override {
-      const std::unique_ptr<Stream> self(this);
-      call_->StreamEnded(status);
+      const grpc::Status end = status;
+      WriterCall* const call = call_;
+      delete this;
+      call->StreamEnded(end);
     }
 
    private:
-    const std::shared_ptr<WriterCall> call_;
+    WriterCall* const call_;
     grpc::ClientContext context_;
     pb::AppendResponse response_;
   };
 
   void StartStream() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    stream_ = new Stream(std::static_pointer_cast<WriterCall>(shared_from_this()));
+    stream_ = new Stream(this);
     can_send_ = true;
     handshaken_ = false;
     bytes_sent_ = 0;
@@ -338,7 +340,7 @@ class WriterCall final : public ReconnectingCall {
 
 class ReconnectingWriter final : public ReplayWriter {
  public:
-  explicit ReconnectingWriter(std::shared_ptr<WriterCall> call) : call_(std::move(call)) { call_->Open(); }
+  explicit ReconnectingWriter(std::unique_ptr<WriterCall> call) : call_(std::move(call)) { call_->Open(); }
   ~ReconnectingWriter() override { call_->Shutdown(); }
 
   absl::Status Append(const TransitionChunk& chunk, absl::Time deadline) override {
@@ -355,7 +357,7 @@ class ReconnectingWriter final : public ReplayWriter {
   void Close() override { call_->Close(); }
 
  private:
-  const std::shared_ptr<WriterCall> call_;
+  const std::unique_ptr<WriterCall> call_;
 };
 
 }  // namespace
@@ -363,7 +365,7 @@ class ReconnectingWriter final : public ReplayWriter {
 std::unique_ptr<ReplayWriter> MakeReplayWriter(std::shared_ptr<pb::ReplayService::Stub> stub,
                                                const std::string& run_id,
                                                const ReplayWriterOptions& options) {
-  return std::make_unique<ReconnectingWriter>(std::make_shared<WriterCall>(std::move(stub), run_id, options));
+  return std::make_unique<ReconnectingWriter>(std::make_unique<WriterCall>(std::move(stub), run_id, options));
 }
 
 }  // namespace demorl

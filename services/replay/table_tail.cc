@@ -51,7 +51,7 @@ class TailCall final : public ReconnectingCall {
  private:
   class Stream final : public grpc::ClientReadReactor<pb::TailResponse> {
    public:
-    Stream(std::shared_ptr<TailCall> call, const pb::TailRequest& request) : call_(std::move(call)) {
+    Stream(TailCall* call, const pb::TailRequest& request) : call_(call) {
       call_->stub_->async()->Tail(&context_, &request, this);
       AddHold();
       StartRead(&response_);
@@ -67,19 +67,21 @@ class TailCall final : public ReconnectingCall {
       }
     }
     void OnDone(const grpc::Status& status) override {
-      const std::unique_ptr<Stream> self(this);
-      call_->StreamEnded(status);
+      const grpc::Status end = status;
+      TailCall* const call = call_;
+      delete this;
+      call->StreamEnded(end);
     }
 
    private:
-    const std::shared_ptr<TailCall> call_;
+    TailCall* const call_;
     grpc::ClientContext context_;
     pb::TailResponse response_;
   };
 
   void StartStream() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     request_.set_position(position_);
-    stream_ = new Stream(std::static_pointer_cast<TailCall>(shared_from_this()), request_);
+    stream_ = new Stream(this, request_);
     reading_ = true;
     stream_->StartCall();
   }
@@ -138,14 +140,14 @@ class TailCall final : public ReconnectingCall {
 
 class ReconnectingTail final : public TableTail {
  public:
-  explicit ReconnectingTail(std::shared_ptr<TailCall> call) : call_(std::move(call)) { call_->Open(); }
+  explicit ReconnectingTail(std::unique_ptr<TailCall> call) : call_(std::move(call)) { call_->Open(); }
   ~ReconnectingTail() override { call_->Shutdown(); }
 
   absl::StatusOr<TailedRows> Next(absl::Time deadline) override { return call_->Next(deadline); }
   void Close() override { call_->Close(); }
 
  private:
-  const std::shared_ptr<TailCall> call_;
+  const std::unique_ptr<TailCall> call_;
 };
 
 }  // namespace
@@ -154,7 +156,7 @@ std::unique_ptr<TableTail> MakeTableTail(std::shared_ptr<pb::ReplayService::Stub
                                          const std::string& run_id, const std::string& table,
                                          uint64_t position) {
   return std::make_unique<ReconnectingTail>(
-      std::make_shared<TailCall>(std::move(stub), run_id, table, position));
+      std::make_unique<TailCall>(std::move(stub), run_id, table, position));
 }
 
 }  // namespace demorl
