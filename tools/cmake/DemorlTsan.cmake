@@ -30,3 +30,7 @@ target_link_libraries(demorl_tsan PUBLIC absl::synchronization)
 list(TRANSFORM demorl_tsan_wrapped PREPEND "LINKER:--wrap=")
 target_link_options(demorl_options INTERFACE ${demorl_tsan_wrapped})
 target_link_libraries(demorl_options INTERFACE demorl_tsan)
+
+# Under ThreadSanitizer the headers of protobuf and Abseil change the layout of their classes; their libraries, and
+# the generated code that we do not instrument, have the usual one.
+target_compile_options(demorl_options INTERFACE -U__SANITIZE_THREAD__ -D_GLIBCXX_TSAN=1)
