@@ -15,8 +15,8 @@
 #include "absl/synchronization/mutex.h"
 #include "common/metrics/metrics.h"
 #include "services/snapshot/core/snapshot_files.h"
-#include "services/snapshot/core/snapshot_record.h"
 #include "services/snapshot/core/snapshot_metrics.h"
+#include "services/snapshot/core/snapshot_record.h"
 
 namespace demorl {
 
