@@ -89,7 +89,7 @@ build() {
 run_ninja() {
   local folder=$1
   shift
-  if ninja -C "$folder" -n "$@" 2>&1 | grep -q 'no work to do'; then return; fi
+  [[ $(ninja -C "$folder" -n "$@" 2>&1) == *'no work to do'* ]] && return
   if [[ -t 2 ]]; then
     NINJA_STATUS='[%f/%t %es] ' compile "$folder" "$@" >&2 || die "the build failed (above)"
   else

@@ -4,16 +4,13 @@
 add_library(demorl_torch INTERFACE)
 add_library(demorl::torch ALIAS demorl_torch)
 if(DEMORL_TORCH_WHEEL_DIR)
-  # The wheel carries an old copy of google/protobuf, which would shadow the system's: its headers are shown through a
-  # folder of links without it. The rpath of its libraries finds the CUDA parts beside the folder `torch`.
+  # Beside its own headers the wheel carries others' (protobuf, fmt), which would shadow the system's: a folder of links
+  # shows only its own. The rpath of its libraries finds the CUDA parts beside the folder `torch`.
   set(demorl_torch_include ${CMAKE_BINARY_DIR}/torch-include)
+  file(REMOVE_RECURSE ${demorl_torch_include})
   file(MAKE_DIRECTORY ${demorl_torch_include})
-  file(GLOB demorl_torch_headers ${DEMORL_TORCH_WHEEL_DIR}/include/*)
-  foreach(entry IN LISTS demorl_torch_headers)
-    cmake_path(GET entry FILENAME name)
-    if(NOT name STREQUAL "google")
-      file(CREATE_LINK ${entry} ${demorl_torch_include}/${name} SYMBOLIC)
-    endif()
+  foreach(name ATen c10 caffe2 torch)
+    file(CREATE_LINK ${DEMORL_TORCH_WHEEL_DIR}/include/${name} ${demorl_torch_include}/${name} SYMBOLIC)
   endforeach()
   target_include_directories(demorl_torch SYSTEM INTERFACE
     ${demorl_torch_include} ${demorl_torch_include}/torch/csrc/api/include)
