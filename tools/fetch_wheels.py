@@ -51,7 +51,8 @@ def download(folder, requirement, sha256, work):
                "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_27_x86_64",
                "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux2014_x86_64",
                "--dest", str(work / "wheels"), "--requirement", str(pinned)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode != 0:
+        raise RuntimeError(f"pip could not download {requirement} with sha256 {sha256}")
     found = find_wheel(work / "wheels", requirement, sha256)
     if found is None:
         raise RuntimeError(f"pip fetched no {requirement} with sha256 {sha256}")
@@ -80,7 +81,7 @@ def main():
         for requirement, sha256, kept in wheels:
             unpack(download(arguments.cache / "wheels", requirement, sha256, work), kept, work / "unpacked")
         os.rename(work / "unpacked", arguments.cache / arguments.folder)
-    except (subprocess.CalledProcessError, RuntimeError, OSError, zipfile.BadZipFile) as error:
+    except (RuntimeError, OSError, zipfile.BadZipFile) as error:
         sys.exit(f"{arguments.folder}: {error}")
     finally:
         shutil.rmtree(work, ignore_errors=True)
