@@ -15,7 +15,7 @@
 #include "common/base/file_io.h"
 #include "common/policy/safetensors.h"
 #include "gtest/gtest.h"
-#include "services/sac_learner/batch_shares.h"
+#include "services/sac_learner/core/batch_shares.h"
 #include "tests/testing/status_matchers.h"
 
 namespace demorl {

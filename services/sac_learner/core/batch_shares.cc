@@ -1,4 +1,4 @@
-#include "services/sac_learner/batch_shares.h"
+#include "services/sac_learner/core/batch_shares.h"
 
 #include <algorithm>
 
@@ -27,11 +27,12 @@ double RealRatio(const demorl::config::v1::RunConfig& config, int64_t environmen
       1.0);
 }
 
-std::vector<TableShare> BatchShares(const demorl::config::v1::RunConfig& config, int64_t environment_rows) {
+std::vector<BatchShareOfTable> BatchShares(const demorl::config::v1::RunConfig& config,
+                                           int64_t environment_rows) {
   const int batch_size = config.sac().batch_size();
   const int real_rows =
       std::max(1, static_cast<int>(batch_size * RealRatio(config, environment_rows) + 1e-9));
-  std::vector<TableShare> shares = {{.table = "env", .rows = real_rows}};
+  std::vector<BatchShareOfTable> shares = {{.table = "env", .rows = real_rows}};
   if (real_rows < batch_size) {
     shares.push_back({.table = "mpc", .rows = batch_size - real_rows});
   }

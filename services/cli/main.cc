@@ -1,0 +1,31 @@
+// The `demorl` program: trains, runs and looks at runs.
+
+#include <cstdio>
+
+#include "CLI/CLI.hpp"
+#include "common/base/blas_environment.h"
+#include "common/rpc/revision.h"
+#include "common/rpc/shutdown_signals.h"
+#include "services/cli/commands/commands.h"
+
+int main(int argc, char** argv) {
+  demorl::UseFastestBlas(argv);
+  demorl::BlockShutdownSignals();
+  CLI::App app("Trains robot controllers by M-DeMoRL: DMD-MPC inside soft actor-critic.", "demorl");
+  app.set_version_flag("--version", demorl::Revision());
+  app.require_subcommand(1);
+  int exit_status = 0;
+  demorl::AddTrainCommand(app, &exit_status);
+  demorl::AddUpCommand(app, &exit_status);
+  demorl::AddStatusCommand(app, &exit_status);
+  demorl::AddEvalCommand(app, &exit_status);
+  demorl::AddPlotCommand(app, &exit_status);
+  demorl::AddRenderCommand(app, &exit_status);
+  demorl::AddCompareCommand(app, &exit_status);
+  demorl::AddCheckConfigCommand(app, &exit_status);
+  demorl::AddExportCommand(app, &exit_status);
+  demorl::AddPolicyCommand(app, &exit_status);
+  demorl::AddReplayCommand(app, &exit_status);
+  CLI11_PARSE(app, argc, argv);
+  return exit_status;
+}

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "demorl/config/v1/run.pb.h"
+#include "services/cli/run/run_monitor.h"
+
+namespace demorl {
+
+// The configuration of the run in a folder. NOT_FOUND naming the folder if it holds none.
+absl::StatusOr<demorl::config::v1::RunConfig> ReadRunConfig(const std::filesystem::path& folder);
+
+// Channels to the services that are running for a run folder. UNAVAILABLE if none have been started there.
+absl::StatusOr<ServiceChannels> ConnectToRun(const std::filesystem::path& folder);
+
+// Writes, and removes, the file that ConnectToRun reads.
+absl::Status WriteServicesFile(const std::filesystem::path& folder,
+                               const demorl::config::v1::RunConfig& config);
+void RemoveServicesFile(const std::filesystem::path& folder);
+
+// A policy snapshot file of a run: that version, or the newest for 0. NOT_FOUND listing the versions that
+// exist.
+absl::StatusOr<std::filesystem::path> FindPolicyFile(const std::filesystem::path& folder, uint64_t version);
+
+}  // namespace demorl

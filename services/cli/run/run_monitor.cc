@@ -1,0 +1,226 @@
+#include "services/cli/run/run_monitor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "common/base/random.h"
+#include "common/base/status_macros.h"
+#include "services/actor/actor_client.h"
+#include "services/cli/control_client.h"
+#include "services/cli/run/scalar_log.h"
+#include "services/replay/replay_client.h"
+
+namespace demorl {
+namespace {
+
+using ::demorl::control::v1::GetStatusResponse;
+using ::demorl::replay::v1::TableInfo;
+
+constexpr absl::Duration kPollInterval = absl::Milliseconds(500);
+constexpr absl::Duration kProgressInterval = absl::Seconds(10);
+constexpr absl::Duration kEvaluationTimeout = absl::Minutes(10);
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+double Figure(const GetStatusResponse& status, const std::string& name) {
+  const auto found = status.figures().find(name);
+  return found == status.figures().end() ? kUnknown : found->second;
+}
+
+}  // namespace
+
+// What one look at all services found.
+struct Observation {
+  ProgressRow progress;
+  double min_rows = 0;
+  double updates_per_row = 0;
+  // First service that cannot go on, with its reason.
+  std::string unhealthy;
+  // What the run waits for, where a service says so.
+  std::string waiting_for;
+};
+
+struct RunMonitor::Impl {
+  explicit Impl(Options the_options)
+      : options(std::move(the_options)),
+        replay(options.channels.at("replay"), options.folder->config().run_id()),
+        actor(options.channels.at("actor"), options.folder->config().run_id()),
+        display(options.folder->config().environment_steps()),
+        log(options.folder->path()),
+        start(absl::Now()) {
+    for (const auto& [name, channel] : options.channels) {
+      controls.emplace(name, channel);
+    }
+  }
+
+  const demorl::config::v1::RunConfig& config() const { return options.folder->config(); }
+  double WallSeconds() const { return absl::ToDoubleSeconds(absl::Now() - start); }
+
+  absl::StatusOr<Observation> Observe();
+  absl::Status Evaluate(const Observation& observation);
+  absl::Status RecordProgress(const Observation& observation);
+  absl::Status WriteSummary(bool finished);
+  bool EvaluationDue(const Observation& observation) const;
+  bool Complete(const Observation& observation) const;
+
+  Options options;
+  ReplayClient replay;
+  ActorClient actor;
+  std::map<std::string, ControlClient> controls;
+  ProgressDisplay display;
+  ScalarLog log;
+  const absl::Time start;
+  absl::Time last_progress = absl::InfinitePast();
+  ProgressRow last;
+};
+
+RunMonitor::RunMonitor(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+RunMonitor::~RunMonitor() = default;
+
+absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
+  Observation seen;
+  ASSIGN_OR_RETURN(const TableInfo env, replay.GetTable("env"));
+  seen.progress.environment_steps = static_cast<int64_t>(env.rows_inserted());
+  seen.progress.updates = static_cast<int64_t>(env.rate_limiter().updates());
+  seen.min_rows = static_cast<double>(env.rate_limiter().min_rows());
+  seen.updates_per_row = env.rate_limiter().updates_per_row();
+  if (config().model_based()) {
+    ASSIGN_OR_RETURN(const TableInfo mpc, replay.GetTable("mpc"));
+    seen.progress.planned_rows = static_cast<int64_t>(mpc.rows_inserted());
+  }
+  std::map<std::string, GetStatusResponse> statuses;
+  for (auto& [name, control] : controls) {
+    absl::StatusOr<GetStatusResponse> status = control.GetStatus();
+    if (!status.ok()) {
+      if (!absl::IsUnimplemented(status.status())) {  // the Python actor has no control service
+        seen.waiting_for = absl::StrCat("no answer from ", name);
+      }
+      continue;
+    }
+    if (status->state() == demorl::control::v1::SERVICE_STATE_UNHEALTHY && seen.unhealthy.empty()) {
+      seen.unhealthy = absl::StrCat(name, ": ", status->detail());
+    }
+    statuses[name] = *std::move(status);
+  }
+  ProgressRow& row = seen.progress;
+  row.episode_return = Figure(statuses["actor"], "last_return");
+  row.critic_loss = Figure(statuses["sac_learner"], "critic_loss");
+  row.policy_loss = Figure(statuses["sac_learner"], "policy_loss");
+  row.entropy_temperature = Figure(statuses["sac_learner"], "entropy_temperature");
+  row.real_ratio = Figure(statuses["sac_learner"], "real_ratio");
+  row.updates_per_second = Figure(statuses["sac_learner"], "updates_per_second");
+  row.training_loss = Figure(statuses["model_trainer"], "training_loss");
+  row.holdout_error = Figure(statuses["model_trainer"], "holdout_error");
+  const double trainings = Figure(statuses["model_trainer"], "trainings");
+  row.model_trainings = std::isfinite(trainings) ? static_cast<int64_t>(trainings) : 0;
+  row.horizon_steps = Figure(statuses["mpc_rollout"], "horizon_steps");
+  row.base_return = Figure(statuses["mpc_rollout"], "base_return");
+  row.plan_return = Figure(statuses["mpc_rollout"], "plan_return");
+  row.wall_s = options.folder->earlier_wall_s() + WallSeconds();
+  if (row.updates == 0 && statuses.count("sac_learner") > 0) {
+    seen.waiting_for = statuses["sac_learner"].detail();
+  }
+  return seen;
+}
+
+bool RunMonitor::Impl::EvaluationDue(const Observation& observation) const {
+  const int64_t interval = config().actor().evaluation_interval_steps();
+  const bool collected = observation.progress.environment_steps >= config().environment_steps();
+  if (interval == 0 || observation.progress.updates == 0 ||
+      collected) {  // the last evaluation waits for the updates
+    return false;
+  }
+  const auto& rows = options.folder->evaluations();
+  const int64_t last_evaluated = rows.empty() ? 0 : rows.back().environment_steps;
+  return observation.progress.environment_steps / interval > last_evaluated / interval;
+}
+
+bool RunMonitor::Impl::Complete(const Observation& observation) const {
+  const ProgressRow& row = observation.progress;
+  const auto rows = static_cast<double>(std::min(row.environment_steps, config().environment_steps()));
+  const double earned = (rows - observation.min_rows) * observation.updates_per_row;
+  return row.environment_steps >= config().environment_steps() &&
+         static_cast<double>(row.updates) + 1 > earned;
+}
+
+absl::Status RunMonitor::Impl::Evaluate(const Observation& observation) {
+  const int64_t steps = observation.progress.environment_steps;
+  ASSIGN_OR_RETURN(
+      const ActorEvaluation result,
+      actor.Evaluate({.num_episodes = config().actor().evaluation_episodes(),
+                      .seed = SplitSeed(config().seed(), "evaluation", static_cast<uint64_t>(steps)),
+                      .timeout = kEvaluationTimeout}));
+  const EvaluationRow row{.environment_steps = steps,
+                          .mean_return = result.mean_return,
+                          .stddev_return = result.stddev_return,
+                          .mean_length = result.mean_length,
+                          .episodes = result.num_episodes,
+                          .policy_version = result.policy_version,
+                          .wall_s = observation.progress.wall_s};
+  RETURN_IF_ERROR(options.folder->AppendEvaluation(row));
+  RETURN_IF_ERROR(log.AddEvaluation(row));
+  display.Note(absl::StrFormat(
+      "evaluation at %s steps: mean return %.1f +- %.1f over %d episodes (policy %d)", WithThousands(steps),
+      row.mean_return, row.stddev_return, row.episodes, row.policy_version));
+  return WriteSummary(/*finished=*/false);
+}
+
+absl::Status RunMonitor::Impl::RecordProgress(const Observation& observation) {
+  last_progress = absl::Now();
+  RETURN_IF_ERROR(options.folder->AppendProgress(observation.progress));
+  return log.AddProgress(observation.progress);
+}
+
+absl::Status RunMonitor::Impl::WriteSummary(bool finished) {
+  return options.folder->WriteSummary({.environment_steps = last.environment_steps,
+                                       .updates = last.updates,
+                                       .model_trainings = last.model_trainings,
+                                       .planned_rows = last.planned_rows,
+                                       .wall_s = WallSeconds(),
+                                       .finished = finished,
+                                       .cpu_seconds = options.cpu_seconds
+                                                          ? options.cpu_seconds()
+                                                          : std::vector<std::pair<std::string, double>>()});
+}
+
+absl::Status RunMonitor::Run(StopToken stop) {
+  Impl& self = *impl_;
+  while (true) {
+    if (self.options.tend) {
+      RETURN_IF_ERROR(self.options.tend());
+    }
+    absl::StatusOr<Observation> seen = self.Observe();
+    if (seen.ok()) {
+      self.last = seen->progress;
+      self.display.Update(seen->progress, seen->waiting_for);
+      if (absl::Now() - self.last_progress >= kProgressInterval) {
+        RETURN_IF_ERROR(self.RecordProgress(*seen));
+      }
+      const bool complete = self.Complete(*seen);
+      if (complete || self.EvaluationDue(*seen)) {
+        const absl::Status evaluated = self.Evaluate(*seen);
+        if (!evaluated.ok()) {
+          self.display.Note(absl::StrCat("evaluation failed, trying again: ", evaluated.message()));
+        } else if (complete) {
+          RETURN_IF_ERROR(self.RecordProgress(*seen));
+          return self.WriteSummary(/*finished=*/true);
+        }
+      }
+      if (self.options.stop_when_unhealthy && !seen->unhealthy.empty()) {
+        RETURN_IF_ERROR(self.WriteSummary(/*finished=*/false));
+        return absl::FailedPreconditionError(seen->unhealthy);
+      }
+    } else if (self.options.stop_when_unhealthy) {
+      return seen.status();
+    }
+    if (stop.WaitFor(kPollInterval)) {
+      RETURN_IF_ERROR(self.WriteSummary(/*finished=*/false));
+      return absl::CancelledError("stopped on request");
+    }
+  }
+}
+
+}  // namespace demorl

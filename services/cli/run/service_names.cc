@@ -1,0 +1,32 @@
+#include "services/cli/run/service_names.h"
+
+#include "common/base/check.h"
+
+namespace demorl {
+
+using ::demorl::config::v1::RunConfig;
+using ::demorl::config::v1::ServerConfig;
+
+std::vector<std::string> ServicesOf(const RunConfig& config) {
+  if (config.model_based()) {
+    return {"replay", "snapshot", "sac_learner", "model_trainer", "mpc_rollout", "actor"};
+  }
+  return {"replay", "snapshot", "sac_learner", "actor"};
+}
+
+ServerConfig* MutableServerConfig(const std::string& service, RunConfig* config) {
+  auto* services = config->mutable_services();
+  if (service == "replay") return services->mutable_replay();
+  if (service == "snapshot") return services->mutable_snapshot();
+  if (service == "model_trainer") return services->mutable_model_trainer();
+  if (service == "mpc_rollout") return services->mutable_mpc_rollout();
+  if (service == "sac_learner") return services->mutable_sac_learner();
+  DEMORL_CHECK_MSG(service == "actor", service);
+  return services->mutable_actor();
+}
+
+std::string ServiceFolder(const std::string& service) {
+  return service == "snapshot" ? "snapshots" : service;
+}
+
+}  // namespace demorl

@@ -1,0 +1,54 @@
+"""`demorl train`: learns, writes the run folder, stops cleanly, and resumes also after kill -9."""
+
+import signal
+import unittest
+
+import support
+from support import SMALL, RunTest, read_summary, read_table, wait_until
+
+
+class TrainTest(RunTest):
+    def test_learns_through_all_services_and_resumes_after_a_stop_and_a_kill(self):
+        run = self.folder / "run"
+        command = ["train", *SMALL, "--algorithm", "mdemorl", "--steps", "2500", "--out", run]
+
+        process = self.start(*command)
+        wait_until(lambda: len(read_table(run / "eval.csv")) >= 1, "the first evaluation")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(60), 130)
+        stopped_at = read_summary(run)["environment_steps"]
+        self.assertFalse((run / "services.textproto").exists())
+
+        process = self.start(*command)
+        wait_until(lambda: len(read_table(run / "eval.csv")) >= 2, "an evaluation after the resume")
+        process.kill()
+        process.wait()
+
+        self.must(*command)
+        summary = read_summary(run)
+        self.assertTrue(summary["finished"])
+        self.assertGreaterEqual(summary["environment_steps"], 2500)
+        self.assertGreater(summary["environment_steps"], stopped_at)
+        self.assertGreater(summary["model_trainings"], 0)
+        self.assertGreater(summary["planned_rows"], 0)
+        self.assertEqual(summary["environment"], "InvertedPendulum-v5")
+        for name in ["config.textproto", "progress.csv", "eval.csv", "curve.png", "replay", "snapshots"]:
+            self.assertTrue((run / name).exists(), name)
+        # A random policy holds the pole for about 5 steps; what has learned holds it far longer.
+        best = max(float(row["mean_return"]) for row in read_table(run / "eval.csv"))
+        self.assertGreater(best, 60)
+
+        # What is finished is not done again, and another configuration is refused without harm.
+        before = (run / "eval.csv").read_bytes()
+        self.must(*command)
+        refused = self.run_demorl(*command, "--set", "sac.batch_size=32")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("sac.batch_size", refused.stderr)
+        self.assertEqual((run / "eval.csv").read_bytes(), before)
+
+        # The policy of a run can be looked at.
+        self.assertIn("mean return", self.must("eval", "--run", run, "--episodes", "3"))
+
+
+if __name__ == "__main__":
+    unittest.main()

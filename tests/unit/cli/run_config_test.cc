@@ -1,0 +1,96 @@
+#include "services/cli/run/run_config.h"
+
+#include "common/base/file_io.h"
+#include "common/config/loader.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
+
+namespace demorl {
+namespace {
+
+using ::demorl::config::v1::RunConfig;
+using ::demorl::config::v1::TableConfig;
+using ::demorl::testing::StatusIs;
+using ::testing::HasSubstr;
+
+RunRequest Pendulum(const std::string& algorithm) {
+  return {.environment_id = "InvertedPendulum-v5", .algorithm = algorithm, .environment_steps = 4000};
+}
+
+const TableConfig* FindTable(const RunConfig& config, const std::string& name) {
+  for (const TableConfig& table : config.replay().tables()) {
+    if (table.name() == name) {
+      return &table;
+    }
+  }
+  return nullptr;
+}
+
+TEST(RunConfigTest, TheLimiterOfTheEnvironmentTableEnforcesTheLearnersSchedule) {
+  RunRequest request = Pendulum("mdemorl");
+  request.overrides = {"sac.updates_per_step=7", "sac.learning_starts=300", "actor.max_run_ahead_steps=11"};
+  ASSERT_OK_AND_ASSIGN(const RunConfig config, ResolveRunConfig(request, DEMORL_PRESETS));
+  const TableConfig* table = FindTable(config, "env");
+  ASSERT_NE(table, nullptr);
+  EXPECT_EQ(table->rate_limiter().updates_per_row(), 7);
+  EXPECT_EQ(table->rate_limiter().min_rows(), 300);
+  EXPECT_EQ(table->rate_limiter().max_rows_ahead(), 11);
+}
+
+TEST(RunConfigTest, PlainSacHasNoPlannedTableAndTrainsOnRealRowsOnly) {
+  ASSERT_OK_AND_ASSIGN(const RunConfig config, ResolveRunConfig(Pendulum("sac"), DEMORL_PRESETS));
+  EXPECT_FALSE(config.model_based());
+  EXPECT_EQ(FindTable(config, "mpc"), nullptr);
+  EXPECT_EQ(config.sac().real_ratio().start_value(), 1);
+}
+
+TEST(RunConfigTest, CompletingTwiceChangesNothing) {
+  ASSERT_OK_AND_ASSIGN(const RunConfig once, ResolveRunConfig(Pendulum("mdemorl"), DEMORL_PRESETS));
+  RunConfig twice = once;
+  CompleteRunConfig(&twice);
+  EXPECT_EQ(Differences(once, twice), std::vector<std::string>());
+}
+
+TEST(RunConfigTest, ACompleteConfigurationFileGivesTheSameRunAgain) {
+  ASSERT_OK_AND_ASSIGN(RunConfig original, ResolveRunConfig(Pendulum("mdemorl"), DEMORL_PRESETS));
+  original.set_run_id("0123456789abcdef");
+  const std::string file = ::testing::TempDir() + "/complete.textproto";
+  ASSERT_OK(WriteFileAtomically(file, ToTextProto(original)));
+  ASSERT_OK_AND_ASSIGN(RunConfig again, ResolveRunConfig({.config_file = file}, DEMORL_PRESETS));
+  original.clear_run_id();
+  EXPECT_EQ(Differences(original, again), std::vector<std::string>());
+}
+
+TEST(RunConfigTest, NamesTheKnownAlgorithmsWhenAskedForAnother) {
+  EXPECT_THAT(
+      ResolveRunConfig(Pendulum("mdemrol"), DEMORL_PRESETS),
+      StatusIs(absl::StatusCode::kNotFound, ::testing::AllOf(HasSubstr("'mdemrol'"), HasSubstr("mdemorl"))));
+}
+
+TEST(RunConfigTest, OnlyPlannersThatFillTheTableCanBeTrainedWith) {
+  ASSERT_OK_AND_ASSIGN(const RunConfig filling, ResolveRunConfig(Pendulum("mopac"), DEMORL_PRESETS));
+  EXPECT_OK(CheckTrainable(filling));
+  ASSERT_OK_AND_ASSIGN(const RunConfig acting, ResolveRunConfig(Pendulum("pets"), DEMORL_PRESETS));
+  EXPECT_THAT(CheckTrainable(acting), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("PLAN_SINK_ACT")));
+}
+
+TEST(RunConfigTest, RefusesBadOverridesNamingTheField) {
+  const auto resolve = [](const std::string& assignment) {
+    RunRequest request = Pendulum("mdemorl");
+    request.overrides = {assignment};
+    return ResolveRunConfig(request, DEMORL_PRESETS).status();
+  };
+  EXPECT_THAT(resolve("sac.batchsize=3"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("batch_size")));
+  EXPECT_THAT(resolve("sac.batch_size=many"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("batch_size")));
+  EXPECT_THAT(resolve("sac.discount=1.5"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("sac.discount")));
+  EXPECT_THAT(resolve("model.num_elite_members=9"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ensemble_size")));
+  EXPECT_THAT(resolve("sac.learning_starts=5000"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("environment_steps = 4000")));
+}
+
+}  // namespace
+}  // namespace demorl
