@@ -22,7 +22,7 @@ namespace {
 
 constexpr absl::Duration kFirstPause = absl::Milliseconds(200);
 constexpr absl::Duration kLongestPause = absl::Seconds(5);
-constexpr absl::Duration kQuickFailure = absl::Seconds(1);
+constexpr absl::Duration kQuickFailure = absl::Seconds(5);
 constexpr absl::Duration kHealthyRun = absl::Seconds(30);
 constexpr int kMaxQuickFailures = 5;
 
@@ -131,7 +131,8 @@ absl::Status Supervisor::HandleExit(Child& child, int wait_status) {
   if (lived > kHealthyRun) {
     child.pause = kFirstPause;
   }
-  note_(absl::StrCat(child.program.name, " ", DescribeExit(wait_status), "; starting it again in ",
+  note_(absl::StrCat(child.program.name, " ", DescribeExit(wait_status),
+                     " (log: ", child.program.log_file.string(), "); starting it again in ",
                      absl::FormatDuration(child.pause)));
   child.restart_at = absl::Now() + child.pause;
   child.pause = std::min(child.pause * 2, kLongestPause);
