@@ -49,6 +49,15 @@ class TrainTest(RunTest):
         # The policy of a run can be looked at.
         self.assertIn("mean return", self.must("eval", "--run", run, "--episodes", "3"))
 
+    def test_an_environment_that_is_not_native_runs_in_the_python_actor(self):
+        run = self.folder / "run"
+        self.must("train", "--env", "Pendulum-v1", "--algorithm", "mdemorl", "--steps", "1000", "--out", run,
+                  *[argument for argument in SMALL if argument not in ("--env", "InvertedPendulum-v5")])
+        summary = read_summary(run)
+        self.assertTrue(summary["finished"])
+        self.assertGreater(summary["planned_rows"], 0)
+        self.assertEqual(read_table(run / "eval.csv")[-1]["mean_length"], "200")
+
 
 if __name__ == "__main__":
     unittest.main()
