@@ -86,23 +86,25 @@ build() {
   ) 9>"$folder/.tools.lock"
 }
 
+# Shows one line of progress on a terminal, one line in all elsewhere, and none when nothing is to compile.
 run_ninja() {
-  local folder=$1
+  local folder=$1 log=$1/build.log
   shift
-  [[ $(ninja -C "$folder" -n "$@" 2>&1) == *'no work to do'* ]] && return
-  if [[ -t 2 ]]; then
-    NINJA_STATUS='[%f/%t %es] ' compile "$folder" "$@" >&2 || die "the build failed (above)"
-  else
-    say "building ${folder#"$root"/}"
-    compile "$folder" "$@" >"$folder/build.log" 2>&1 || {
-      grep -v '^\[[0-9]*/[0-9]*\]' "$folder/build.log" | head -n 200 >&2
-      die "the build failed (above; all of it is in $folder/build.log)"
-    }
-  fi
+  if ninja -C "$folder" -j "$(num_jobs)" "$@" 2>&1 | tee "$log" | show_progress "${folder#"$root"/}"; then return; fi
+  grep -v '^\[[0-9]*/[0-9]*\]' "$log" | head -n 200 >&2
+  die "the build failed (above; all of it is in $log)"
 }
 
-compile() {
-  local folder=$1
-  shift
-  ninja -C "$folder" -j "$(num_jobs)" "$@"
+show_progress() {
+  local line said=
+  while IFS= read -r line; do
+    [[ $line =~ ^\[([0-9]+/[0-9]+)\]\ (Building|Linking|protoc) ]] || continue
+    if [[ -t 2 ]]; then
+      printf '\r\e[Kbuilding %s: %s' "$1" "${BASH_REMATCH[1]}" >&2
+    elif [[ -z $said ]]; then
+      say "building $1"
+    fi
+    said=1
+  done
+  if [[ -n $said && -t 2 ]]; then printf '\r\e[K' >&2; fi
 }
