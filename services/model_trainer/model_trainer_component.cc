@@ -3,12 +3,12 @@
 #include <filesystem>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
+#include "common/rpc/worker_loop.h"
 #include "common/tensor/transition_codec.h"
 #include "services/model_trainer/trainer_loop.h"
 #include "services/replay/replay_client.h"
@@ -38,13 +38,15 @@ demorl::snapshot::v1::SnapshotMetadata MakeMetadata(const ServiceContext& contex
   return metadata;
 }
 
-class ModelTrainerComponent final : public ServiceComponent {
+class ModelTrainerComponent final : public WorkerLoopComponent {
  public:
   explicit ModelTrainerComponent(const ServiceContext& context)
       : context_(context),
         metrics_(*context.metrics),
         replay_(context.replay, context.config.run_id()),
         snapshots_(context.snapshot, context.config.run_id()) {}
+
+  ~ModelTrainerComponent() override { EndLoop(); }
 
   // Everything that can be wrong with configuration and checkpoints, where the environment is known.
   absl::Status Initialise() {
@@ -77,27 +79,11 @@ class ModelTrainerComponent final : public ServiceComponent {
     };
     parts.checkpoints = std::move(store);
     parts.metrics = &metrics_;
-    loop_ = std::make_unique<TrainerLoop>(std::move(parts));
+    HostLoop(std::make_unique<TrainerLoop>(std::move(parts)));
     return absl::OkStatus();
   }
 
   absl::string_view name() const override { return "model_trainer"; }
-  std::vector<grpc::Service*> rpc_services() override { return {}; }
-  absl::Status Start() override {
-    loop_->Start();
-    return absl::OkStatus();
-  }
-  ComponentStatus Status() const override { return loop_->Status(); }
-  absl::Status Pause() override {
-    loop_->Pause();
-    return absl::OkStatus();
-  }
-  absl::Status Resume() override {
-    loop_->Resume();
-    return absl::OkStatus();
-  }
-  absl::StatusOr<std::string> Checkpoint() override { return loop_->Checkpoint(); }
-  absl::Status Drain(absl::Time deadline) override { return loop_->Drain(deadline); }
 
  private:
   // A task that is not native has no known rule of termination; its sizes come from replay.
@@ -119,7 +105,6 @@ class ModelTrainerComponent final : public ServiceComponent {
   ModelTrainerMetrics metrics_;
   ReplayClient replay_;
   SnapshotClient snapshots_;
-  std::unique_ptr<TrainerLoop> loop_;
 };
 
 }  // namespace

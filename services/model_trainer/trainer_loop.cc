@@ -1,7 +1,5 @@
 #include "services/model_trainer/trainer_loop.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -103,133 +101,43 @@ absl::StatusOr<PreparedTrainer> PrepareTrainer(const demorl::config::v1::RunConf
   return prepared;
 }
 
-TrainerLoop::TrainerLoop(Parts parts) : parts_(std::move(parts)) { status_.detail = "not started"; }
+TrainerLoop::TrainerLoop(Parts parts)
+    : WorkerLoop({.thread_name = "model-trainer", .worker = "trainer", .task = "model training"}),
+      parts_(std::move(parts)) {}
 
 TrainerLoop::~TrainerLoop() { Drain(absl::Now()).IgnoreError(); }
 
-void TrainerLoop::Start() {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (started_ || stop_) {
-      return;
-    }
-    started_ = true;
-  }
-  absl::MutexLock lock(&join_mutex_);
-  thread_ = std::thread([this] { Run(); });
-}
-
-void TrainerLoop::Pause() {
-  absl::MutexLock lock(&mutex_);
-  paused_ = true;
-}
-
-void TrainerLoop::Resume() {
-  absl::MutexLock lock(&mutex_);
-  paused_ = false;
-}
-
-absl::StatusOr<std::string> TrainerLoop::Checkpoint() {
-  absl::MutexLock lock(&mutex_);
-  if (!ready_ || ended_) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "no checkpoint now: the trainer ", ended_ ? "has ended" : "is not ready", " (", status_.detail, ")"));
-  }
-  const int64_t ticket = ++checkpoints_asked_;
-  const auto answered = [this, ticket]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return checkpoints_answered_ >= ticket || ended_;
-  };
-  mutex_.Await(absl::Condition(&answered));
-  if (checkpoints_answered_ < ticket) {
-    return absl::UnavailableError("the trainer ended before it could write a checkpoint");
-  }
-  return checkpoint_answer_;
-}
-
-absl::Status TrainerLoop::Drain(absl::Time deadline) {
-  stop_training_.store(true, std::memory_order_relaxed);
-  {
-    absl::MutexLock lock(&mutex_);
-    stop_ = true;
-    drain_deadline_ = std::min(drain_deadline_, deadline);
-  }
-  absl::MutexLock lock(&join_mutex_);
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-  absl::MutexLock state_lock(&mutex_);
-  return end_status_;
-}
-
-ComponentStatus TrainerLoop::Status() const {
-  absl::MutexLock lock(&mutex_);
-  ComponentStatus status = status_;
+void TrainerLoop::AddToStatus(ComponentStatus* status) const {
   if (!publish_failure_.empty()) {
-    absl::StrAppend(&status.detail, "; publishing fails: ", publish_failure_);
+    absl::StrAppend(&status->detail, "; publishing fails: ", publish_failure_);
   }
-  if (stop_) {
-    status.state = ComponentState::kDraining;
-  } else if (paused_ && status.state == ComponentState::kRunning) {
-    status.state = ComponentState::kPaused;
-  }
-  return status;
 }
 
-void TrainerLoop::Run() {
-  pthread_setname_np(pthread_self(), "model-trainer");
-  absl::Status status = Prepare();
-  if (status.ok()) {
-    status = Work();
-  }
+void TrainerLoop::CloseInput() {
   if (tail_ != nullptr) {
     tail_->Close();
   }
-  if (!status.ok() && !absl::IsCancelled(status)) {
-    spdlog::error("model training stopped: {}", status.ToString());
-    Describe(ComponentState::kUnhealthy, std::string(status.message()));
-    absl::MutexLock lock(&mutex_);
-    ended_ = true;
-    mutex_.Await(absl::Condition(&stop_));
-  }
-  absl::Time deadline;
-  {
-    absl::MutexLock lock(&mutex_);
-    deadline = drain_deadline_;
-  }
-  absl::Status end_status;
-  if (trainee_.trainer != nullptr) {
-    next_publish_ = absl::InfinitePast();
-    if (!PublishIfNeeded(deadline)) {
-      end_status = absl::DeadlineExceededError("the newest dynamics could not be published");
-    }
-    end_status.Update(WriteCheckpoint().status());
-    AnswerCheckpointRequest();
-  }
-  absl::MutexLock lock(&mutex_);
-  ended_ = true;
-  end_status_ = end_status;
 }
 
-// CANCELLED when asked to stop.
-absl::Status TrainerLoop::Prepare() {
-  while (true) {
-    absl::StatusOr<PreparedTrainer> prepared =
-        parts_.prepare([this] { return stop_training_.load(std::memory_order_relaxed); });
-    if (prepared.ok()) {
-      trainee_ = *std::move(prepared);
-      break;
-    }
-    if (!MayComeLater(prepared.status())) {
-      return prepared.status();
-    }
-    Describe(ComponentState::kStarting,
-             absl::StrCat("waits for the environment's sizes: ", std::string(prepared.status().message())));
-    WaitForRetry();
-    absl::MutexLock lock(&mutex_);
-    if (stop_) {
-      return absl::CancelledError("stopped");
-    }
+absl::Status TrainerLoop::Finish() {
+  if (trainee_.trainer == nullptr) {
+    return absl::OkStatus();
   }
+  absl::Status status;
+  next_publish_ = absl::InfinitePast();
+  if (!PublishIfNeeded(DrainDeadline())) {
+    status = absl::DeadlineExceededError("the newest dynamics could not be published");
+  }
+  status.Update(WriteCheckpoint().status());
+  AnswerCheckpointRequest();
+  return status;
+}
+
+absl::Status TrainerLoop::Prepare() {
+  RETURN_IF_ERROR(RetryUntilThere("the environment's sizes", [this]() -> absl::Status {
+    ASSIGN_OR_RETURN(trainee_, parts_.prepare([this] { return StopRequested(); }));
+    return absl::OkStatus();
+  }));
   last_attempt_rows_ = trainee_.progress.last_trained_rows;
   // Rows that would only be pushed out again are not read.
   const absl::StatusOr<int64_t> inserted = parts_.rows_inserted();
@@ -237,7 +145,7 @@ absl::Status TrainerLoop::Prepare() {
   tail_ = parts_.open_tail(static_cast<uint64_t>(std::max<int64_t>(0, inserted.value_or(0) - held)));
   {
     absl::MutexLock lock(&mutex_);
-    ready_ = true;
+    MarkReady();
     status_.figures["trainings"] = static_cast<double>(trainee_.trainer->num_trainings());
     status_.figures["dynamics_version"] = static_cast<double>(trainee_.progress.dynamics_version);
   }
@@ -246,7 +154,7 @@ absl::Status TrainerLoop::Prepare() {
 }
 
 absl::Status TrainerLoop::Work() {
-  while (WaitUntilWorking()) {
+  while (WaitForWork()) {
     PublishIfNeeded(absl::Now() + kPublishTimeout);
     ASSIGN_OR_RETURN(const bool came, TakeRows(absl::Now() + kSlice));
     if (came && TrainingIsDue(parts_.config, environment_rows_, last_attempt_rows_)) {
@@ -255,29 +163,6 @@ absl::Status TrainerLoop::Work() {
     }
   }
   return absl::CancelledError("stopped");
-}
-
-// Serves checkpoint requests also while paused. False to end.
-bool TrainerLoop::WaitUntilWorking() {
-  const auto changed = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stop_ || !paused_ || checkpoints_asked_ > checkpoints_answered_;
-  };
-  while (true) {
-    bool stop, paused, asked;
-    {
-      absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(&changed));
-      stop = stop_;
-      paused = paused_;
-      asked = checkpoints_asked_ > checkpoints_answered_;
-    }
-    if (asked) {
-      AnswerCheckpointRequest();
-    }
-    if (stop || !paused) {
-      return !stop;
-    }
-  }
 }
 
 absl::StatusOr<bool> TrainerLoop::TakeRows(absl::Time deadline) {
@@ -308,8 +193,7 @@ absl::StatusOr<bool> TrainerLoop::TakeRows(absl::Time deadline) {
 absl::Status TrainerLoop::CatchUp() {
   const absl::StatusOr<int64_t> target = parts_.rows_inserted();
   const absl::Time deadline = absl::Now() + kCatchUpTimeout;
-  while (target.ok() && environment_rows_ < *target && absl::Now() < deadline &&
-         !stop_training_.load(std::memory_order_relaxed)) {
+  while (target.ok() && environment_rows_ < *target && absl::Now() < deadline && !StopRequested()) {
     RETURN_IF_ERROR(TakeRows(absl::Now() + kSlice).status());
   }
   return absl::OkStatus();
@@ -400,21 +284,6 @@ bool TrainerLoop::PublishIfNeeded(absl::Time deadline) {
   return true;
 }
 
-void TrainerLoop::AnswerCheckpointRequest() {
-  int64_t asked;
-  {
-    absl::MutexLock lock(&mutex_);
-    asked = checkpoints_asked_;
-    if (asked == checkpoints_answered_) {
-      return;
-    }
-  }
-  absl::StatusOr<std::string> answer = WriteCheckpoint();
-  absl::MutexLock lock(&mutex_);
-  checkpoint_answer_ = std::move(answer);
-  checkpoints_answered_ = asked;
-}
-
 absl::StatusOr<std::string> TrainerLoop::WriteCheckpoint() {
   if (parts_.checkpoints == nullptr) {
     return std::string();
@@ -431,16 +300,6 @@ absl::StatusOr<std::string> TrainerLoop::WriteCheckpoint() {
   return folder->string();
 }
 
-void TrainerLoop::Describe(ComponentState state, std::string detail) {
-  absl::MutexLock lock(&mutex_);
-  // Waiting and trying again say nothing new about health.
-  if (state == ComponentState::kRunning && status_.state == ComponentState::kUnhealthy) {
-    return;
-  }
-  status_.state = state;
-  status_.detail = std::move(detail);
-}
-
 void TrainerLoop::DescribeWaiting() {
   const int64_t first = std::max<int64_t>(parts_.config.sac().learning_starts(), 2);
   {
@@ -452,11 +311,6 @@ void TrainerLoop::DescribeWaiting() {
                                          ? absl::StrCat("waits for rows: ", environment_rows_, " of ", first)
                                          : absl::StrCat("trained at row ", last_attempt_rows_,
                                                         ", waits for rows: ", environment_rows_));
-}
-
-void TrainerLoop::WaitForRetry() {
-  absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&stop_), kRetryDelay);
 }
 
 }  // namespace demorl

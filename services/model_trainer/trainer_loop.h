@@ -1,19 +1,16 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/checkpoint_store.h"
-#include "common/rpc/service_component.h"
+#include "common/rpc/worker_loop.h"
 #include "common/tensor/environment_spec.h"
 #include "demorl/config/v1/run.pb.h"
 #include "demorl/snapshot/v1/snapshot_service.pb.h"
@@ -47,9 +44,11 @@ absl::StatusOr<PreparedTrainer> PrepareTrainer(const demorl::config::v1::RunConf
                                                const CheckpointStore* checkpoints,
                                                ModelTrainerMetrics* metrics);
 
-// The training thread: mirrors D_ENV, trains when due, publishes the result and writes a checkpoint.
-// Thread-safe.
-class TrainerLoop {
+// The training thread: mirrors D_ENV, trains when due, publishes the result and writes a checkpoint. A pause
+// comes between two trainings; rows stay in replay meanwhile. A checkpoint is written after a training that
+// is under way; a drain gives that training up, publishes what is not published yet and writes a last
+// checkpoint.
+class TrainerLoop final : public WorkerLoop {
  public:
   struct Parts {
     demorl::config::v1::RunConfig config;
@@ -70,31 +69,16 @@ class TrainerLoop {
   };
 
   explicit TrainerLoop(Parts parts);
-  ~TrainerLoop();
-
-  TrainerLoop(const TrainerLoop&) = delete;
-  TrainerLoop& operator=(const TrainerLoop&) = delete;
-
-  void Start();
-  // Between two trainings; rows stay in replay meanwhile.
-  void Pause();
-  void Resume();
-
-  // Written by the training thread, after a training that is under way. FAILED_PRECONDITION before the
-  // trainer is ready. The folder; empty without a store.
-  absl::StatusOr<std::string> Checkpoint();
-
-  // Gives up a training that is under way, publishes what is not published yet and writes a last checkpoint.
-  // Idempotent.
-  absl::Status Drain(absl::Time deadline);
-
-  ComponentStatus Status() const;
+  ~TrainerLoop() override;
 
  private:
-  void Run();
-  absl::Status Prepare();
-  absl::Status Work();
-  bool WaitUntilWorking();
+  absl::Status Prepare() override;
+  absl::Status Work() override;
+  void CloseInput() override;
+  absl::Status Finish() override;
+  absl::StatusOr<std::string> WriteCheckpoint() override;
+  void AddToStatus(ComponentStatus* status) const override;
+
   // Mirrors the rows that arrive until `deadline`; false if none did.
   absl::StatusOr<bool> TakeRows(absl::Time deadline);
   // Mirrors what D_ENV holds at this moment, within a limit of time.
@@ -103,15 +87,9 @@ class TrainerLoop {
   absl::Status AfterTraining(const TrainingReport& report, absl::Duration duration);
   // Publishes the newest training unless that is done; false if it is left for later.
   bool PublishIfNeeded(absl::Time deadline);
-  void AnswerCheckpointRequest();
-  absl::StatusOr<std::string> WriteCheckpoint();
-  void Describe(ComponentState state, std::string detail);
   void DescribeWaiting();
-  void WaitForRetry();
 
   Parts parts_;
-  // Read by the trainer between batches.
-  std::atomic<bool> stop_training_ = false;
 
   // Owned by the thread.
   PreparedTrainer trainee_;
@@ -120,22 +98,7 @@ class TrainerLoop {
   int64_t last_attempt_rows_ = 0;
   absl::Time next_publish_ = absl::InfinitePast();
 
-  mutable absl::Mutex mutex_;
-  bool started_ ABSL_GUARDED_BY(mutex_) = false;
-  bool paused_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ready_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Time drain_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
-  absl::Status end_status_ ABSL_GUARDED_BY(mutex_);
-  // Requests made and answered; the last answer.
-  int64_t checkpoints_asked_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t checkpoints_answered_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::StatusOr<std::string> checkpoint_answer_ ABSL_GUARDED_BY(mutex_) = std::string();
-  ComponentStatus status_ ABSL_GUARDED_BY(mutex_);
   std::string publish_failure_ ABSL_GUARDED_BY(mutex_);
-  absl::Mutex join_mutex_;
-  std::thread thread_ ABSL_GUARDED_BY(join_mutex_);
 };
 
 }  // namespace demorl

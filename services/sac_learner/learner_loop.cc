@@ -1,7 +1,5 @@
 #include "services/sac_learner/learner_loop.h"
 
-#include <pthread.h>
-
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -27,7 +25,6 @@ std::vector<TableShare> TableShares(const demorl::config::v1::RunConfig& config,
 
 // Until then a blocking call may wait before the thread looks at its flags again.
 constexpr absl::Duration kSlice = absl::Milliseconds(200);
-constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 constexpr absl::Duration kRateWindow = absl::Seconds(2);
 constexpr char kStateFile[] = "sac_learner.state";
 constexpr char kRowsFile[] = "environment_rows";
@@ -77,144 +74,58 @@ absl::StatusOr<PreparedLearner> PrepareLearner(const demorl::config::v1::RunConf
   return prepared;
 }
 
-LearnerLoop::LearnerLoop(Parts parts) : parts_(std::move(parts)) { status_.detail = "not started"; }
+LearnerLoop::LearnerLoop(Parts parts)
+    : WorkerLoop({.thread_name = "sac-learner", .worker = "learner", .task = "training"}),
+      parts_(std::move(parts)) {}
 
 LearnerLoop::~LearnerLoop() { Drain(absl::Now()).IgnoreError(); }
 
-void LearnerLoop::Start() {
+void LearnerLoop::AddToStatus(ComponentStatus* status) const {
+  if (publisher_ == nullptr) {
+    return;
+  }
+  status->figures["policy_version"] = static_cast<double>(publisher_->policy_version());
+  const absl::Status published = publisher_->last_status();
+  if (!published.ok()) {
+    absl::StrAppend(&status->detail, "; publishing fails: ", std::string(published.message()));
+  }
+}
+
+void LearnerLoop::CloseInput() {
+  if (sampler_ != nullptr) {
+    sampler_->Close();
+  }
+}
+
+absl::Status LearnerLoop::Finish() {
+  absl::Status status;
+  if (trainee_.learner != nullptr) {
+    Offer();
+    status = WriteCheckpoint().status();
+    AnswerCheckpointRequest();
+  }
+  std::shared_ptr<SnapshotPublisher> publisher;
   {
     absl::MutexLock lock(&mutex_);
-    if (started_ || stop_) {
-      return;
-    }
-    started_ = true;
+    publisher = publisher_;
   }
-  absl::MutexLock lock(&join_mutex_);
-  thread_ = std::thread([this] { Run(); });
-}
-
-void LearnerLoop::Pause() {
-  absl::MutexLock lock(&mutex_);
-  paused_ = true;
-}
-
-void LearnerLoop::Resume() {
-  absl::MutexLock lock(&mutex_);
-  paused_ = false;
-}
-
-absl::StatusOr<std::string> LearnerLoop::Checkpoint() {
-  absl::MutexLock lock(&mutex_);
-  if (!ready_ || ended_) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "no checkpoint now: the learner ", ended_ ? "has ended" : "is not ready", " (", status_.detail, ")"));
-  }
-  const int64_t ticket = ++checkpoints_asked_;
-  const auto answered = [this, ticket]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return checkpoints_answered_ >= ticket || ended_;
-  };
-  mutex_.Await(absl::Condition(&answered));
-  if (checkpoints_answered_ < ticket) {
-    return absl::UnavailableError("the learner ended before it could write a checkpoint");
-  }
-  return checkpoint_answer_;
-}
-
-absl::Status LearnerLoop::Drain(absl::Time deadline) {
-  {
-    absl::MutexLock lock(&mutex_);
-    stop_ = true;
-    drain_deadline_ = std::min(drain_deadline_, deadline);
-  }
-  absl::MutexLock lock(&join_mutex_);
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-  absl::MutexLock state_lock(&mutex_);
-  return end_status_;
-}
-
-ComponentStatus LearnerLoop::Status() const {
-  absl::MutexLock lock(&mutex_);
-  ComponentStatus status = status_;
-  if (publisher_ != nullptr) {
-    status.figures["policy_version"] = static_cast<double>(publisher_->policy_version());
-    const absl::Status published = publisher_->last_status();
-    if (!published.ok()) {
-      absl::StrAppend(&status.detail, "; publishing fails: ", std::string(published.message()));
-    }
-  }
-  if (stop_) {
-    status.state = ComponentState::kDraining;
-  } else if (paused_ && status.state == ComponentState::kRunning) {
-    status.state = ComponentState::kPaused;
+  if (publisher != nullptr) {
+    status.Update(publisher->Drain(DrainDeadline()));
   }
   return status;
 }
 
-void LearnerLoop::Run() {
-  pthread_setname_np(pthread_self(), "sac-learner");
-  absl::Status status = Prepare();
-  if (status.ok()) {
-    status = Train();
-  }
-  if (sampler_ != nullptr) {
-    sampler_->Close();
-  }
-  if (!status.ok() && !absl::IsCancelled(status)) {
-    spdlog::error("training stopped: {}", status.ToString());
-    Describe(ComponentState::kUnhealthy, std::string(status.message()));
-    absl::MutexLock lock(&mutex_);
-    const auto serve = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_; };
-    ended_ = true;
-    mutex_.Await(absl::Condition(&serve));
-  }
-  absl::Status end_status;
-  if (trainee_.learner != nullptr) {
-    Offer();
-    end_status = WriteCheckpoint().status();
-    AnswerCheckpointRequest();
-  }
-  std::shared_ptr<SnapshotPublisher> publisher;
-  absl::Time deadline;
-  {
-    absl::MutexLock lock(&mutex_);
-    publisher = publisher_;
-    deadline = drain_deadline_;
-  }
-  if (publisher != nullptr) {
-    end_status.Update(publisher->Drain(deadline));
-  }
-  absl::MutexLock lock(&mutex_);
-  ended_ = true;
-  end_status_ = end_status;
-}
-
-// CANCELLED when asked to stop.
 absl::Status LearnerLoop::Prepare() {
-  while (true) {
-    absl::StatusOr<PreparedLearner> prepared = parts_.prepare();
-    if (prepared.ok()) {
-      trainee_ = *std::move(prepared);
-      skipped_reported_ = trainee_.learner->num_skipped();
-      break;
-    }
-    if (!absl::IsUnavailable(prepared.status()) && !absl::IsNotFound(prepared.status()) &&
-        !absl::IsDeadlineExceeded(prepared.status())) {
-      return prepared.status();
-    }
-    Describe(ComponentState::kStarting,
-             absl::StrCat("waits for the environment's sizes: ", std::string(prepared.status().message())));
-    absl::MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithTimeout(absl::Condition(&stop_), kRetryDelay)) {
-      return absl::CancelledError("stopped");
-    }
-  }
+  RETURN_IF_ERROR(RetryUntilThere("the environment's sizes", [this]() -> absl::Status {
+    ASSIGN_OR_RETURN(trainee_, parts_.prepare());
+    return absl::OkStatus();
+  }));
+  skipped_reported_ = trainee_.learner->num_skipped();
   std::shared_ptr<SnapshotPublisher> publisher = parts_.make_publisher(trainee_.environment);
   {
     absl::MutexLock lock(&mutex_);
     publisher_ = std::move(publisher);
-    ready_ = true;
+    MarkReady();
   }
   Offer();  // actors and planner begin with it
   Describe(ComponentState::kRunning, "waits for the first batch");
@@ -225,9 +136,9 @@ absl::Status LearnerLoop::Prepare() {
   return absl::OkStatus();
 }
 
-absl::Status LearnerLoop::Train() {
+absl::Status LearnerLoop::Work() {
   window_start_ = RealClock::Get().Now();
-  while (WaitUntilTraining()) {
+  while (WaitForWork()) {
     absl::StatusOr<SampledBatch> sampled = NextBatch();
     if (absl::IsDeadlineExceeded(sampled.status())) {
       continue;
@@ -236,33 +147,6 @@ absl::Status LearnerLoop::Train() {
     RETURN_IF_ERROR(UpdateOnce(*sampled));
   }
   return absl::CancelledError("stopped");
-}
-
-bool LearnerLoop::StopRequested() const {
-  absl::MutexLock lock(&mutex_);
-  return stop_;
-}
-
-bool LearnerLoop::WaitUntilTraining() {
-  const auto changed = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stop_ || !paused_ || checkpoints_asked_ > checkpoints_answered_;
-  };
-  while (true) {
-    bool stop, paused, asked;
-    {
-      absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(&changed));
-      stop = stop_;
-      paused = paused_;
-      asked = checkpoints_asked_ > checkpoints_answered_;
-    }
-    if (asked) {
-      AnswerCheckpointRequest();
-    }
-    if (stop || !paused) {
-      return !stop;
-    }
-  }
 }
 
 // DEADLINE_EXCEEDED when it is time to look at the flags again.
@@ -277,8 +161,7 @@ absl::StatusOr<SampledBatch> LearnerLoop::NextBatch() {
   Describe(ComponentState::kRunning,
            absl::StrCat("waits for batches from replay (", std::string(sampled.status().message()), ")"));
   if (!absl::IsDeadlineExceeded(sampled.status())) {
-    absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&stop_), kRetryDelay);
+    WaitForRetry();
   }
   return absl::DeadlineExceededError("no batch yet");
 }
@@ -322,21 +205,6 @@ void LearnerLoop::Offer() {
                     .value = trainee_.learner->ValueTensors(),
                     .learner_step = trainee_.learner->num_updates(),
                     .environment_rows = trainee_.environment_rows});
-}
-
-void LearnerLoop::AnswerCheckpointRequest() {
-  int64_t asked;
-  {
-    absl::MutexLock lock(&mutex_);
-    asked = checkpoints_asked_;
-    if (asked == checkpoints_answered_) {
-      return;
-    }
-  }
-  absl::StatusOr<std::string> answer = WriteCheckpoint();
-  absl::MutexLock lock(&mutex_);
-  checkpoint_answer_ = std::move(answer);
-  checkpoints_answered_ = asked;
 }
 
 absl::StatusOr<std::string> LearnerLoop::WriteCheckpoint() {
@@ -394,16 +262,6 @@ void LearnerLoop::Report(const SacMetrics& metrics, absl::Duration duration) {
                      {"real_ratio", real_ratio},
                      {"environment_rows", static_cast<double>(trainee_.environment_rows)},
                      {"skipped", static_cast<double>(trainee_.learner->num_skipped())}};
-}
-
-void LearnerLoop::Describe(ComponentState state, std::string detail) {
-  absl::MutexLock lock(&mutex_);
-  // Waiting between two batches says nothing new about health.
-  if (state == ComponentState::kRunning && status_.state == ComponentState::kUnhealthy) {
-    return;
-  }
-  status_.state = state;
-  status_.detail = std::move(detail);
 }
 
 }  // namespace demorl

@@ -4,12 +4,12 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
+#include "common/rpc/worker_loop.h"
 #include "common/tensor/transition_codec.h"
 #include "services/replay/replay_client.h"
 #include "services/sac_learner/learner_loop.h"
@@ -33,13 +33,15 @@ demorl::snapshot::v1::SnapshotMetadata BaseMetadata(const ServiceContext& contex
   return metadata;
 }
 
-class SacLearnerComponent final : public ServiceComponent {
+class SacLearnerComponent final : public WorkerLoopComponent {
  public:
   explicit SacLearnerComponent(const ServiceContext& context)
       : context_(context),
         metrics_(*context.metrics),
         replay_(context.replay, context.config.run_id()),
         snapshots_(context.snapshot, context.config.run_id()) {}
+
+  ~SacLearnerComponent() override { EndLoop(); }
 
   // Everything that can be wrong with configuration and checkpoints, where the environment is known.
   absl::Status Initialise() {
@@ -64,27 +66,11 @@ class SacLearnerComponent final : public ServiceComponent {
     };
     parts.checkpoints = std::move(store);
     parts.metrics = &metrics_;
-    loop_ = std::make_unique<LearnerLoop>(std::move(parts));
+    HostLoop(std::make_unique<LearnerLoop>(std::move(parts)));
     return absl::OkStatus();
   }
 
   absl::string_view name() const override { return "sac_learner"; }
-  std::vector<grpc::Service*> rpc_services() override { return {}; }
-  absl::Status Start() override {
-    loop_->Start();
-    return absl::OkStatus();
-  }
-  ComponentStatus Status() const override { return loop_->Status(); }
-  absl::Status Pause() override {
-    loop_->Pause();
-    return absl::OkStatus();
-  }
-  absl::Status Resume() override {
-    loop_->Resume();
-    return absl::OkStatus();
-  }
-  absl::StatusOr<std::string> Checkpoint() override { return loop_->Checkpoint(); }
-  absl::Status Drain(absl::Time deadline) override { return loop_->Drain(deadline); }
 
  private:
   absl::StatusOr<PreparedLearner> Prepare(const CheckpointStore* store) {
@@ -107,7 +93,6 @@ class SacLearnerComponent final : public ServiceComponent {
   ReplayClient replay_;
   SnapshotClient snapshots_;
   std::optional<PreparedLearner> prepared_;
-  std::unique_ptr<LearnerLoop> loop_;
 };
 
 }  // namespace

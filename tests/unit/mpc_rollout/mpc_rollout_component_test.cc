@@ -4,18 +4,15 @@
 
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "absl/time/clock.h"
 #include "common/env/registry.h"
-#include "common/rpc/server_runner.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "services/replay/replay_client.h"
-#include "services/replay/replay_component.h"
 #include "services/snapshot/snapshot_client.h"
-#include "services/snapshot/snapshot_component.h"
 #include "tests/fakes/policies.h"
+#include "tests/testing/component_test.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/unit/mpc_rollout/planner_tensors.h"
 
@@ -25,49 +22,27 @@ namespace {
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_DYNAMICS;
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_POLICY;
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_VALUE;
+using ::demorl::testing::ComponentTest;
 using ::demorl::testing::ConstantDynamics;
+using ::demorl::testing::Host;
+using ::demorl::testing::kPatience;
 using ::demorl::testing::LinearValue;
 using ::demorl::testing::StatusIs;
 using ::testing::HasSubstr;
 
-constexpr absl::Duration kPatience = absl::Seconds(60);
 constexpr char kEnvironment[] = "HalfCheetah-v5";
 constexpr int kObservations = 17;
 constexpr int kActions = 6;
 
-struct Host {
-  static Host Start(absl::StatusOr<std::unique_ptr<ServiceComponent>> made) {
-    EXPECT_OK(made);
-    Host host;
-    host.component = *std::move(made);
-    auto runner = ServerRunner::Start({.run_id = "run"}, host.component.get());
-    EXPECT_OK(runner);
-    host.runner = *std::move(runner);
-    return host;
-  }
-  std::unique_ptr<ServiceComponent> component;
-  std::unique_ptr<ServerRunner> runner;
-};
-
-class MpcRolloutComponentTest : public ::testing::Test {
+class MpcRolloutComponentTest : public ComponentTest {
  protected:
   MpcRolloutComponentTest() {
-    context_.config.set_run_id("run");
     context_.config.set_environment(kEnvironment);
-    context_.config.set_device("cpu");
     context_.config.mutable_planner()->set_num_start_states(10);
     context_.config.mutable_planner()->set_population_size(10);
-    for (const char* name : {"env", "mpc"}) {
-      auto* table = context_.config.mutable_replay()->add_tables();
-      table->set_name(name);
-      table->set_durability(demorl::config::v1::DURABILITY_NONE);
-    }
-    context_.config.mutable_replay()->mutable_tables(1)->set_retained_rounds(2);
-    context_.metrics = metrics_.get();
-    replay_ = Host::Start(MakeReplayComponent(context_));
-    snapshot_ = Host::Start(MakeSnapshotComponent(context_));
-    context_.replay = replay_.runner->InProcessChannel();
-    context_.snapshot = snapshot_.runner->InProcessChannel();
+    AddTable("env");
+    AddTable("mpc").set_retained_rounds(2);
+    StartServices();
   }
 
   void AppendRealRows(ReplayClient& client) {
@@ -95,9 +70,6 @@ class MpcRolloutComponentTest : public ::testing::Test {
     ASSERT_OK(client.Publish(metadata, EncodeSafetensors(tensors), absl::Now() + kPatience));
   }
 
-  std::unique_ptr<Metrics> metrics_ = MakeLocalMetrics();
-  ServiceContext context_;
-  Host replay_, snapshot_;
   std::unique_ptr<ReplayWriter> writer_;
 };
 
