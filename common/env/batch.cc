@@ -1,15 +1,10 @@
 #include "common/env/batch.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
-#include <thread>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "common/base/check.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
@@ -17,84 +12,6 @@
 #include "common/env/state_codec.h"
 
 namespace demorl {
-
-// Threads that take environments from a common counter until a round is done.
-class BatchedEnvironments::Workers {
- public:
-  Workers(BatchedEnvironments* batch, int num_threads) : batch_(batch) {
-    for (int i = 1; i < num_threads; ++i) {
-      threads_.emplace_back([this] { Work(); });
-      pthread_setname_np(threads_.back().native_handle(),
-                         absl::StrCat("env-batch-", i).substr(0, 15).c_str());
-    }
-  }
-
-  ~Workers() {
-    {
-      absl::MutexLock lock(&mutex_);
-      stopped_ = true;
-    }
-    for (std::thread& thread : threads_) {
-      thread.join();
-    }
-  }
-
-  // Advances every environment once; returns when all are done.
-  void RunRound() {
-    next_.store(0, std::memory_order_relaxed);
-    {
-      absl::MutexLock lock(&mutex_);
-      num_busy_ = static_cast<int>(threads_.size());
-      ++round_;
-    }
-    TakeEnvironments();
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(this, &Workers::AllIdle));
-  }
-
- private:
-  struct Waiter {
-    Workers* workers;
-    uint64_t seen_round;
-  };
-  static bool HasWork(Waiter* waiter) { return waiter->workers->HasWorkSince(waiter->seen_round); }
-  bool HasWorkSince(uint64_t round) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    return stopped_ || round_ != round;
-  }
-  bool AllIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_busy_ == 0; }
-
-  void TakeEnvironments() {
-    for (int i = next_.fetch_add(1, std::memory_order_relaxed); i < batch_->size();
-         i = next_.fetch_add(1, std::memory_order_relaxed)) {
-      batch_->Advance(i);
-    }
-  }
-
-  void Work() {
-    Waiter waiter{this, 0};
-    while (true) {
-      {
-        absl::MutexLock lock(&mutex_);
-        mutex_.Await(absl::Condition(&HasWork, &waiter));
-        if (stopped_) {
-          return;
-        }
-        waiter.seen_round = round_;
-      }
-      TakeEnvironments();
-      absl::MutexLock lock(&mutex_);
-      --num_busy_;
-    }
-  }
-
-  BatchedEnvironments* const batch_;
-  std::atomic<int> next_ = 0;
-  absl::Mutex mutex_;
-  uint64_t round_ ABSL_GUARDED_BY(mutex_) = 0;
-  int num_busy_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> threads_;
-};
 
 absl::StatusOr<std::unique_ptr<BatchedEnvironments>> BatchedEnvironments::Create(const Options& options) {
   if (options.num_environments < 1 || options.num_threads < 1) {
@@ -117,9 +34,7 @@ BatchedEnvironments::BatchedEnvironments(std::vector<std::unique_ptr<Environment
     : environments_(std::move(environments)),
       timesteps_(environments_.size()),
       observations_(environments_.size() * environments_.front()->spec().observation_size),
-      workers_(std::make_unique<Workers>(this, num_threads)) {}
-
-BatchedEnvironments::~BatchedEnvironments() = default;
+      pool_(num_threads, "env-batch") {}
 
 void BatchedEnvironments::Keep(int index, const Timestep& timestep) {
   const size_t width = spec().observation_size;
@@ -129,6 +44,16 @@ void BatchedEnvironments::Keep(int index, const Timestep& timestep) {
   }
   timesteps_[index] = timestep;
   timesteps_[index].observation = row;
+}
+
+void BatchedEnvironments::AdvanceAll() {
+  std::atomic<int> next = 0;
+  pool_.Run([this, &next](int) {
+    for (int i = next.fetch_add(1, std::memory_order_relaxed); i < size();
+         i = next.fetch_add(1, std::memory_order_relaxed)) {
+      Advance(i);
+    }
+  });
 }
 
 void BatchedEnvironments::Advance(int index) {
@@ -143,14 +68,14 @@ void BatchedEnvironments::Advance(int index) {
 
 std::span<const Timestep> BatchedEnvironments::Reset() {
   actions_ = {};
-  workers_->RunRound();
+  AdvanceAll();
   return timesteps_;
 }
 
 std::span<const Timestep> BatchedEnvironments::Step(std::span<const double> actions) {
   DEMORL_CHECK(actions.size() == environments_.size() * spec().action_size);
   actions_ = actions;
-  workers_->RunRound();
+  AdvanceAll();
   return timesteps_;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/concurrency/worker_pool.h"
 #include "common/env/environment.h"
 
 namespace demorl {
@@ -28,7 +29,6 @@ class BatchedEnvironments {
 
   // NOT_FOUND for an id that is not native, INVALID_ARGUMENT for counts below 1.
   static absl::StatusOr<std::unique_ptr<BatchedEnvironments>> Create(const Options& options);
-  ~BatchedEnvironments();
 
   const EnvironmentSpec& spec() const { return environments_.front()->spec(); }
   int size() const { return static_cast<int>(environments_.size()); }
@@ -51,9 +51,8 @@ class BatchedEnvironments {
   absl::Status RestoreState(absl::string_view state);
 
  private:
-  class Workers;
-
   explicit BatchedEnvironments(std::vector<std::unique_ptr<Environment>> environments, int num_threads);
+  void AdvanceAll();
   void Advance(int index);
   void Keep(int index, const Timestep& timestep);
 
@@ -62,7 +61,7 @@ class BatchedEnvironments {
   std::vector<double> observations_;
   // Of the step under way; empty for a reset.
   std::span<const double> actions_;
-  std::unique_ptr<Workers> workers_;
+  WorkerPool pool_;
 };
 
 }  // namespace demorl

@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
+#include "common/concurrency/worker_pool.h"
 #include "services/actor/core/environment_factory.h"
 #include "services/actor/core/environment_slot.h"
-#include "services/actor/core/worker_pool.h"
 
 namespace demorl {
 namespace {

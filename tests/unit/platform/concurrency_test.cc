@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "common/concurrency/bounded_queue.h"
 #include "common/concurrency/stop_token.h"
+#include "common/concurrency/worker_pool.h"
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
 
@@ -14,6 +15,27 @@ namespace {
 
 using ::demorl::testing::StatusIs;
 using ::testing::_;
+
+TEST(WorkerPoolTest, EveryRunCallsTheTaskOnceOnEachThreadAndWaitsForAll) {
+  for (const int num_threads : {1, 2, 5}) {
+    WorkerPool pool(num_threads, "test");
+    EXPECT_EQ(pool.num_threads(), num_threads);
+    std::vector<int> calls(num_threads, 0);  // no lock: Run orders what a thread wrote before its return
+    for (int run = 1; run <= 200; ++run) {
+      pool.Run([&calls](int i) { ++calls[i]; });
+      EXPECT_EQ(calls, std::vector<int>(num_threads, run));
+    }
+  }
+}
+
+TEST(WorkerPoolTest, TheCallerIsOneOfTheThreads) {
+  WorkerPool pool(3, "test");
+  std::vector<std::thread::id> ids(3);
+  pool.Run([&ids](int i) { ids[i] = std::this_thread::get_id(); });
+  EXPECT_EQ(ids[0], std::this_thread::get_id());
+  EXPECT_NE(ids[1], ids[0]);
+  EXPECT_NE(ids[2], ids[1]);
+}
 
 TEST(StopTokenTest, WaitEndsAtTheStop) {
   StopSource source;

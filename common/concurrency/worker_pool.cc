@@ -1,4 +1,4 @@
-#include "services/actor/core/worker_pool.h"
+#include "common/concurrency/worker_pool.h"
 
 #include <pthread.h>
 
