@@ -13,6 +13,7 @@
 #include "common/base/status_macros.h"
 #include "common/rl/mlp.h"
 #include "common/rl/tensor_convert.h"
+#include "common/rl/torch_device.h"
 
 namespace demorl {
 namespace {
@@ -218,18 +219,8 @@ class ValueNetwork final : public ValueFunction {
 }  // namespace
 
 absl::StatusOr<std::string> ResolvePlanningDevice(const std::string& device) {
-  if (device == "cpu" || (device == "auto" && !at::hasCUDA())) {
-    return std::string("cpu");
-  }
-  if (device != "cuda" && device != "auto") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("unknown device ", device, "; known are auto, cpu and cuda"));
-  }
-  if (!at::hasCUDA()) {
-    return absl::InvalidArgumentError(
-        "device cuda was asked for; this LibTorch sees no CUDA device, only cpu");
-  }
-  return std::string("cuda");
+  ASSIGN_OR_RETURN(const at::Device found, FindDevice(device));
+  return found.str();
 }
 
 absl::StatusOr<std::unique_ptr<PolicyFunction>> MakePolicyNetwork(const TensorFile& file,

@@ -9,9 +9,9 @@
 
 #include "services/sac_learner/core/sac_trainer.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <map>
 #include <span>
@@ -22,62 +22,20 @@
 #include "c10/core/InferenceMode.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/concurrency/worker_pool.h"
 #include "common/rl/flat_adam.h"
 #include "common/rl/mlp.h"
 #include "common/rl/sac_losses.h"
 #include "common/rl/tanh_gaussian.h"
 #include "common/rl/tensor_convert.h"
+#include "common/rl/torch_device.h"
 #include "common/rl/torch_state.h"
 #include "common/rl/torch_threads.h"
+#include "services/sac_learner/core/network_group.h"
+#include "services/sac_learner/core/sac_workspace.h"
 
 namespace demorl {
 namespace {
-
-constexpr int kNumQ = 2;
-
-// `count` networks of one size in one buffer, with their gradients, optimiser and, if wanted, averaged copy.
-struct NetworkGroup {
-  NetworkGroup(const MlpSize& network_size, int count, bool has_target, const AdamOptions& adam_options,
-               at::Device device, Random& random)
-      : size(network_size), adam(network_size.num_parameters() * count, adam_options, device) {
-    const auto options = at::TensorOptions(at::kFloat).device(device);
-    const int64_t num_parameters = size.num_parameters();
-    parameters_P = at::zeros({count * num_parameters}, options);
-    gradients_P = at::zeros_like(parameters_P);
-    for (int i = 0; i < count; ++i) {
-      parameters.push_back(ViewLayers(size, parameters_P, i * num_parameters));
-      gradients.push_back(ViewLayers(size, gradients_P, i * num_parameters));
-      InitialiseLayers(parameters.back(), random);
-    }
-    if (has_target) {
-      target_P = parameters_P.clone();
-      for (int i = 0; i < count; ++i) {
-        target.push_back(ViewLayers(size, target_P, i * num_parameters));
-      }
-    }
-  }
-
-  MlpSize size;
-  at::Tensor parameters_P, gradients_P, target_P;
-  std::vector<MlpLayers> parameters, gradients, target;
-  FlatAdam adam;
-};
-
-// Buffers of one batch size. Rows [0, B) of the doubled ones belong to s (or to the stored action), rows [B,
-// 2B) to s' (or to the policy's action).
-struct Workspace {
-  int64_t rows = 0;
-  at::Tensor staging_2BO, staging_actions_BA, staging_rewards_B, staging_terminated_B,
-      staging_noise_2BA;  // CPU
-  at::Tensor observations_2BO, rewards_B, terminated_B, noise_2BA;
-  at::Tensor q_inputs_2BI;
-  at::Tensor target_inputs_BI;  // (s', a'), then, with a V network, (s, a ~ pi)
-  MlpActivations policy, policy_of_s, policy_gradients;
-  std::array<MlpActivations, kNumQ> q, q_of_stored, q_gradients, q_gradients_of_stored, q_gradients_of_new;
-  std::array<MlpActivations, kNumQ> target_q;
-  MlpActivations value, value_gradients;
-  at::Tensor action_gradients_BA;
-};
 
 // What an update computes before anything moves.
 struct Gradients {
@@ -96,21 +54,14 @@ bool AllFinite(std::span<const float> values) {
   return sum == 0;
 }
 
-absl::StatusOr<at::Device> FindDevice(const std::string& name) {
-  if (name == "auto") {
-    return at::Device(at::hasCUDA() ? at::kCUDA : at::kCPU);
+SacSizes SizesOf(const SacSettings& settings) {
+  const int64_t observation_size = settings.observation_size, action_size = settings.action_size;
+  SacSizes sizes = {.policy = {observation_size, settings.hidden_sizes, 2 * action_size},
+                    .q = {observation_size + action_size, settings.hidden_sizes, 1}};
+  if (settings.value_network) {
+    sizes.value = {observation_size, settings.hidden_sizes, 1};
   }
-  if (name == "cpu") {
-    return at::Device(at::kCPU);
-  }
-  if (name == "cuda") {
-    if (!at::hasCUDA()) {
-      return absl::InvalidArgumentError(
-          "device cuda was asked for; this LibTorch sees no CUDA device, only cpu");
-    }
-    return at::Device(at::kCUDA);
-  }
-  return absl::InvalidArgumentError(absl::StrCat("unknown device ", name, "; known are auto, cpu and cuda"));
+  return sizes;
 }
 
 class FlatSacTrainer final : public SacTrainer {
@@ -129,13 +80,13 @@ class FlatSacTrainer final : public SacTrainer {
   absl::Status CheckBatch(const TransitionBatch& batch) const;
   absl::StatusOr<SacMetrics> TryUpdate(const TransitionBatch& batch);
   absl::Status Skip(const std::string& reason);
-  void Allocate(int64_t rows);
-  void Load(const TransitionBatch& batch);
+  template <typename Task>
+  void RunBoth(const Task& task);
   TanhGaussianDraw DrawActions();
-  at::Tensor MinTargetQ();
   void ValueGradients(const at::Tensor& target_B, SacMetrics* metrics);
-  void CriticAndPolicyGradients(const at::Tensor& q_KB, const at::Tensor& new_q_KB,
-                                const at::Tensor& target_B, const TanhGaussianDraw& draw_2B);
+  void BackpropagateQ(const at::Tensor& q_KB, const at::Tensor& new_q_KB, const at::Tensor& target_B);
+  void CriticAndPolicyGradients(const TanhGaussianDraw& draw_2B);
+  void PolicyGradients(const TanhGaussianDraw& draw_2B);
   absl::StatusOr<Gradients> CheckGradients(const SacMetrics& metrics);
   void Apply(const Gradients& gradients);
   double entropy_temperature() const { return std::exp(log_temperature_1_.data_ptr<float>()[0]); }
@@ -143,6 +94,7 @@ class FlatSacTrainer final : public SacTrainer {
 
   const SacSettings settings_;
   const at::Device device_;
+  const SacSizes sizes_;
   Random initial_random_;
   Random random_;
   NetworkGroup policy_;
@@ -150,7 +102,8 @@ class FlatSacTrainer final : public SacTrainer {
   std::unique_ptr<NetworkGroup> value_;
   at::Tensor log_temperature_1_;  // CPU
   FlatAdam temperature_adam_;
-  Workspace work_;
+  SacWorkspace work_;
+  WorkerPool pool_;
   int64_t num_updates_ = 0;
   int64_t num_skipped_ = 0;
   int64_t consecutive_skipped_ = 0;
@@ -159,19 +112,18 @@ class FlatSacTrainer final : public SacTrainer {
 FlatSacTrainer::FlatSacTrainer(const SacSettings& settings, at::Device device)
     : settings_(settings),
       device_(device),
+      sizes_(SizesOf(settings)),
       initial_random_(SplitSeed(settings.seed, "sac/initial_weights")),
       random_(SplitSeed(settings.seed, "sac/noise")),
-      policy_({settings.observation_size, settings.hidden_sizes, 2 * settings.action_size}, 1, false,
-              {.learning_rate = settings.learning_rate}, device, initial_random_),
-      q_({settings.observation_size + settings.action_size, settings.hidden_sizes, 1}, kNumQ, true,
-         {.learning_rate = settings.learning_rate}, device, initial_random_),
+      policy_(sizes_.policy, 1, false, {.learning_rate = settings.learning_rate}, device, initial_random_),
+      q_(sizes_.q, kNumQ, true, {.learning_rate = settings.learning_rate}, device, initial_random_),
       log_temperature_1_(ToTensor(
           std::vector<float>{static_cast<float>(std::log(settings.initial_entropy_temperature))}, {1})),
-      temperature_adam_(1, {.learning_rate = settings.learning_rate}) {
+      temperature_adam_(1, {.learning_rate = settings.learning_rate}),
+      pool_(device.is_cpu() ? std::min(settings.num_threads, 2) : 1, "sac-update") {
   if (settings.value_network) {
-    value_ = std::make_unique<NetworkGroup>(MlpSize{settings.observation_size, settings.hidden_sizes, 1}, 1,
-                                            true, AdamOptions{.learning_rate = settings.learning_rate},
-                                            device, initial_random_);
+    value_ = std::make_unique<NetworkGroup>(
+        sizes_.value, 1, true, AdamOptions{.learning_rate = settings.learning_rate}, device, initial_random_);
   }
 }
 
@@ -241,12 +193,17 @@ absl::StatusOr<SacMetrics> FlatSacTrainer::TryUpdate(const TransitionBatch& batc
   }
   const int64_t rows = batch.num_rows;
   if (work_.rows != rows) {
-    Allocate(rows);
+    work_ = SacWorkspace::Allocate(sizes_, rows, device_);
   }
-  Load(batch);
+  work_.Load(batch, random_);
   const TanhGaussianDraw draw_2B = DrawActions();
   const at::Tensor log_prob_B = draw_2B.log_prob_B.narrow(0, 0, rows);
-  const at::Tensor min_target_q = MinTargetQ();
+  RunBoth([this](int k) {
+    Forward(q_.target[k], work_.target_inputs_BI, work_.target_q[k]);
+    Forward(q_.parameters[k], work_.q_inputs_2BI, work_.q[k]);
+  });
+  const at::Tensor min_target_q =
+      at::minimum(work_.target_q[0].output_BY, work_.target_q[1].output_BY).squeeze(1);
   const double alpha = entropy_temperature();
   const at::Tensor target_B = CriticTarget({.reward_B = work_.rewards_B,
                                             .terminated_B = work_.terminated_B,
@@ -255,13 +212,11 @@ absl::StatusOr<SacMetrics> FlatSacTrainer::TryUpdate(const TransitionBatch& batc
                                             .entropy_temperature = alpha,
                                             .discount = settings_.discount,
                                             .reward_scale = settings_.reward_scale});
-  for (int k = 0; k < kNumQ; ++k) {
-    Forward(q_.parameters[k], work_.q_inputs_2BI, work_.q[k]);
-  }
   const at::Tensor q_K2B = at::cat({work_.q[0].output_BY, work_.q[1].output_BY}, 1).t();
   const at::Tensor q_KB = q_K2B.narrow(1, 0, rows);
   const at::Tensor new_q_KB = q_K2B.narrow(1, rows, rows);
-  CriticAndPolicyGradients(q_KB, new_q_KB, target_B, draw_2B);
+  BackpropagateQ(q_KB, new_q_KB, target_B);
+  CriticAndPolicyGradients(draw_2B);
 
   const at::Tensor figures =
       at::stack({CriticLoss(q_KB, target_B), PolicyLoss(log_prob_B, std::get<0>(new_q_KB.min(0)), alpha),
@@ -284,132 +239,88 @@ absl::StatusOr<SacMetrics> FlatSacTrainer::TryUpdate(const TransitionBatch& batc
   return metrics;
 }
 
-void FlatSacTrainer::Allocate(int64_t rows) {
-  const int64_t observation_size = settings_.observation_size, action_size = settings_.action_size;
-  const auto cpu = at::TensorOptions(at::kFloat);
-  const auto there = cpu.device(device_);
-  Workspace work;
-  work.rows = rows;
-  work.staging_2BO = at::zeros({2 * rows, observation_size}, cpu);
-  work.staging_actions_BA = at::zeros({rows, action_size}, cpu);
-  work.staging_rewards_B = at::zeros({rows}, cpu);
-  work.staging_terminated_B = at::zeros({rows}, cpu);
-  work.staging_noise_2BA = at::zeros({2 * rows, action_size}, cpu);
-  work.q_inputs_2BI = at::zeros({2 * rows, observation_size + action_size}, there);
-  const int64_t target_rows = value_ != nullptr ? 2 * rows : rows;
-  work.target_inputs_BI = at::zeros({target_rows, observation_size + action_size}, there);
-  work.policy = MlpActivations::Allocate(policy_.size, 2 * rows, device_);
-  work.policy_of_s = work.policy.Rows(0, rows);
-  work.policy_gradients = MlpActivations::Allocate(policy_.size, rows, device_);
-  for (int k = 0; k < kNumQ; ++k) {
-    work.q[k] = MlpActivations::Allocate(q_.size, 2 * rows, device_);
-    work.q_of_stored[k] = work.q[k].Rows(0, rows);
-    work.q_gradients[k] = MlpActivations::Allocate(q_.size, 2 * rows, device_);
-    work.q_gradients_of_stored[k] = work.q_gradients[k].Rows(0, rows);
-    work.q_gradients_of_new[k] = work.q_gradients[k].Rows(rows, rows);
-    work.target_q[k] = MlpActivations::Allocate(q_.size, target_rows, device_);
-  }
-  if (value_ != nullptr) {
-    work.value = MlpActivations::Allocate(value_->size, rows, device_);
-    work.value_gradients = MlpActivations::Allocate(value_->size, rows, device_);
-  }
-  work.action_gradients_BA = at::zeros({rows, action_size}, there);
-  work_ = std::move(work);
-}
-
-void FlatSacTrainer::Load(const TransitionBatch& batch) {
-  const int64_t rows = work_.rows, observation_size = settings_.observation_size;
-  float* observations = work_.staging_2BO.data_ptr<float>();
-  std::memcpy(observations, batch.observations.data(), batch.observations.size() * sizeof(float));
-  std::memcpy(observations + batch.observations.size(), batch.next_observations.data(),
-              batch.next_observations.size() * sizeof(float));
-  std::memcpy(work_.staging_actions_BA.data_ptr<float>(), batch.actions.data(),
-              batch.actions.size() * sizeof(float));
-  std::memcpy(work_.staging_rewards_B.data_ptr<float>(), batch.rewards.data(), rows * sizeof(float));
-  float* terminated = work_.staging_terminated_B.data_ptr<float>();
-  for (int64_t i = 0; i < rows; ++i) {
-    terminated[i] = batch.terminated[i] != 0 ? 1.0f : 0.0f;
-  }
-  random_.FillNormal(
-      {work_.staging_noise_2BA.data_ptr<float>(), static_cast<size_t>(work_.staging_noise_2BA.numel())});
-  work_.observations_2BO = work_.staging_2BO.to(device_);  // shares memory on the CPU
-  work_.rewards_B = work_.staging_rewards_B.to(device_);
-  work_.terminated_B = work_.staging_terminated_B.to(device_);
-  work_.noise_2BA = work_.staging_noise_2BA.to(device_);
-  const at::Tensor s_BO = work_.observations_2BO.narrow(0, 0, rows);
-  const at::Tensor next_s_BO = work_.observations_2BO.narrow(0, rows, rows);
-  work_.q_inputs_2BI.narrow(1, 0, observation_size)
-      .view({2, rows, observation_size})
-      .copy_(s_BO.unsqueeze(0));
-  work_.q_inputs_2BI.narrow(0, 0, rows)
-      .narrow(1, observation_size, settings_.action_size)
-      .copy_(work_.staging_actions_BA);
-  work_.target_inputs_BI.narrow(0, 0, rows).narrow(1, 0, observation_size).copy_(next_s_BO);
-  if (value_ != nullptr) {
-    work_.target_inputs_BI.narrow(0, rows, rows).narrow(1, 0, observation_size).copy_(s_BO);
+// task(0) and task(1), at once when there are two threads. Each does the same arithmetic in either case, so
+// that the number of threads changes no bit of the weights.
+template <typename Task>
+void FlatSacTrainer::RunBoth(const Task& task) {
+  std::array<std::exception_ptr, 2> errors;
+  pool_.Run([&](int thread) {
+    c10::InferenceMode no_gradient_recording;  // holds for one thread
+    for (int i = thread; i < 2; i += pool_.num_threads()) {
+      try {
+        task(i);
+      } catch (...) {
+        errors[i] = std::current_exception();
+      }
+    }
+  });
+  for (const std::exception_ptr& error : errors) {
+    if (error != nullptr) {
+      std::rethrow_exception(error);
+    }
   }
 }
 
 // a ~ pi(s) and a' ~ pi(s'), written beside their observations.
 TanhGaussianDraw FlatSacTrainer::DrawActions() {
-  const int64_t rows = work_.rows, observation_size = settings_.observation_size,
-                action_size = settings_.action_size;
-  Forward(policy_.parameters[0], work_.observations_2BO, work_.policy);
+  const int64_t rows = work_.rows, action_size = settings_.action_size;
+  RunBoth([&](int half) {
+    Forward(policy_.parameters[0], work_.observations_2BO.narrow(0, half * rows, rows),
+            work_.policy_halves[half]);
+  });
   const at::Tensor mean_2BA = work_.policy.output_BY.narrow(1, 0, action_size);
   const at::Tensor log_stddev_2BA = work_.policy.output_BY.narrow(1, action_size, action_size)
                                         .clamp(settings_.log_stddev_min, settings_.log_stddev_max);
   TanhGaussianDraw draw_2B = DrawTanhGaussian(mean_2BA, log_stddev_2BA, work_.noise_2BA);
-  const at::Tensor new_actions_BA = draw_2B.action_BA.narrow(0, 0, rows);
-  work_.q_inputs_2BI.narrow(0, rows, rows).narrow(1, observation_size, action_size).copy_(new_actions_BA);
-  work_.target_inputs_BI.narrow(0, 0, rows)
-      .narrow(1, observation_size, action_size)
-      .copy_(draw_2B.action_BA.narrow(0, rows, rows));
-  if (value_ != nullptr) {
-    work_.target_inputs_BI.narrow(0, rows, rows)
-        .narrow(1, observation_size, action_size)
-        .copy_(new_actions_BA);
-  }
+  work_.SetActions(draw_2B.action_BA);
   return draw_2B;
-}
-
-at::Tensor FlatSacTrainer::MinTargetQ() {
-  for (int k = 0; k < kNumQ; ++k) {
-    Forward(q_.target[k], work_.target_inputs_BI, work_.target_q[k]);
-  }
-  return at::minimum(work_.target_q[0].output_BY, work_.target_q[1].output_BY).squeeze(1);
 }
 
 // One backward pass of the q functions serves both losses: stored actions carry the critic's derivative, new
 // ones that of min_k Q_k by the action.
-void FlatSacTrainer::CriticAndPolicyGradients(const at::Tensor& q_KB, const at::Tensor& new_q_KB,
-                                              const at::Tensor& target_B, const TanhGaussianDraw& draw_2B) {
-  const int64_t rows = work_.rows, action_size = settings_.action_size;
+void FlatSacTrainer::BackpropagateQ(const at::Tensor& q_KB, const at::Tensor& new_q_KB,
+                                    const at::Tensor& target_B) {
   const at::Tensor critic_gradient_KB = CriticLossGradient(q_KB, target_B);
   const at::Tensor first_is_smaller_B = new_q_KB[0].le(new_q_KB[1]).to(at::kFloat);
-  at::Tensor q_gradient_BA = at::zeros_like(work_.action_gradients_BA);
-  for (int k = 0; k < kNumQ; ++k) {
+  RunBoth([&](int k) {
     work_.q_gradients_of_stored[k].output_BY.squeeze(1).copy_(critic_gradient_KB[k]);
     work_.q_gradients_of_new[k].output_BY.squeeze(1).copy_(k == 0 ? first_is_smaller_B
                                                                   : 1 - first_is_smaller_B);
     BackpropagateHidden(q_.parameters[k], work_.q[k], work_.q_gradients[k]);
-    ParameterGradients(work_.q_inputs_2BI.narrow(0, 0, rows), work_.q_of_stored[k],
-                       work_.q_gradients_of_stored[k], q_.gradients[k]);
-    InputGradients(q_.parameters[k], work_.q_gradients_of_new[k], settings_.observation_size, action_size,
-                   work_.action_gradients_BA);
-    q_gradient_BA.add_(work_.action_gradients_BA);
-  }
+    InputGradients(q_.parameters[k], work_.q_gradients_of_new[k], settings_.observation_size,
+                   settings_.action_size, work_.action_gradients_BA[k]);
+  });
+}
+
+// The parameter gradients of the q functions cost as much as the policy's whole backward pass.
+void FlatSacTrainer::CriticAndPolicyGradients(const TanhGaussianDraw& draw_2B) {
+  RunBoth([&](int task) {
+    if (task == 0) {
+      PolicyGradients(draw_2B);
+      return;
+    }
+    for (int k = 0; k < kNumQ; ++k) {
+      ParameterGradients(work_.q_inputs_2BI.narrow(0, 0, work_.rows), work_.q_of_stored[k],
+                         work_.q_gradients_of_stored[k], q_.gradients[k]);
+    }
+  });
+}
+
+void FlatSacTrainer::PolicyGradients(const TanhGaussianDraw& draw_2B) {
+  const int64_t rows = work_.rows, action_size = settings_.action_size;
+  const MlpActivations& policy_of_s = work_.policy_halves[0];
   const at::Tensor& output_gradients = work_.policy_gradients.output_BY;
   PolicyLossGradient({.action_BA = draw_2B.action_BA.narrow(0, 0, rows),
                       .deviation_BA = draw_2B.deviation_BA.narrow(0, 0, rows),
-                      .q_gradient_BA = q_gradient_BA,
-                      .log_stddev_BA = work_.policy_of_s.output_BY.narrow(1, action_size, action_size),
+                      .q_gradient_BA = work_.action_gradients_BA[0] + work_.action_gradients_BA[1],
+                      .log_stddev_BA = policy_of_s.output_BY.narrow(1, action_size, action_size),
                       .log_stddev_min = settings_.log_stddev_min,
                       .log_stddev_max = settings_.log_stddev_max,
                       .entropy_temperature = entropy_temperature()},
                      output_gradients.narrow(1, 0, action_size),
                      output_gradients.narrow(1, action_size, action_size));
-  BackpropagateHidden(policy_.parameters[0], work_.policy_of_s, work_.policy_gradients);
-  ParameterGradients(work_.observations_2BO.narrow(0, 0, rows), work_.policy_of_s, work_.policy_gradients,
+  BackpropagateHidden(policy_.parameters[0], policy_of_s, work_.policy_gradients);
+  ParameterGradients(work_.observations_2BO.narrow(0, 0, rows), policy_of_s, work_.policy_gradients,
                      policy_.gradients[0]);
 }
 
@@ -471,23 +382,6 @@ void FlatSacTrainer::Apply(const Gradients& gradients) {
 // ---- snapshots and state
 // -----------------------------------------------------------------------------------
 
-void AddTensor(const std::string& name, const at::Tensor& tensor, TensorFile* file) {
-  file->tensors[name] = {tensor.sizes().vec(), ToVector<float>(tensor)};
-}
-
-void AddHidden(const std::string& prefix, const MlpLayers& layers, TensorFile* file) {
-  for (size_t layer = 0; layer + 1 < layers.weights.size(); ++layer) {
-    AddTensor(absl::StrCat(prefix, ".hidden.", layer, ".weight"), layers.weights[layer], file);
-    AddTensor(absl::StrCat(prefix, ".hidden.", layer, ".bias"), layers.biases[layer], file);
-  }
-}
-
-void AddValueNetwork(const std::string& prefix, const MlpLayers& layers, TensorFile* file) {
-  AddHidden(prefix, layers, file);
-  AddTensor(prefix + ".out.weight", layers.weights.back(), file);
-  AddTensor(prefix + ".out.bias", layers.biases.back(), file);
-}
-
 TensorFile FlatSacTrainer::PolicyTensors() const {
   c10::InferenceMode no_gradient_recording;
   const MlpLayers& layers = policy_.parameters[0];
@@ -514,16 +408,6 @@ TensorFile FlatSacTrainer::ValueTensors() const {
   }
   file.metadata["entropy_temperature"] = absl::StrFormat("%.9g", entropy_temperature());
   return file;
-}
-
-void AddLayers(const std::string& prefix, const std::vector<MlpLayers>& networks,
-               std::map<std::string, at::Tensor>* tensors) {
-  for (size_t k = 0; k < networks.size(); ++k) {
-    for (size_t layer = 0; layer < networks[k].weights.size(); ++layer) {
-      (*tensors)[absl::StrCat(prefix, ".", k, ".", layer, ".weight")] = networks[k].weights[layer];
-      (*tensors)[absl::StrCat(prefix, ".", k, ".", layer, ".bias")] = networks[k].biases[layer];
-    }
-  }
 }
 
 std::map<std::string, at::Tensor> FlatSacTrainer::StateTensors() const {
@@ -591,7 +475,7 @@ absl::StatusOr<std::unique_ptr<SacTrainer>> SacTrainer::Create(const SacSettings
   ASSIGN_OR_RETURN(const at::Device device, FindDevice(settings.device));
   try {
     c10::InferenceMode no_gradient_recording;
-    SetTorchThreads(settings.num_threads);
+    SetTorchThreads(1);  // the threads of an update are the trainer's own
     return std::make_unique<FlatSacTrainer>(settings, device);
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("cannot make the SAC networks: ", error.what()));

@@ -37,7 +37,7 @@ struct SacSettings {
   bool value_network = false;
   double max_gradient_norm = 0;
   int max_non_finite = 10;
-  int num_threads = 1;
+  int num_threads = 2;
 };
 
 // See SacLearner for the contract of each method.

@@ -131,6 +131,19 @@ TEST(SacLearnerTest, TheSameSeedGivesTheSameWeightsAndAnotherDoesNot) {
   EXPECT_NE(states[0], states[2]);
 }
 
+TEST(SacLearnerTest, TheNumberOfThreadsChangesNoBit) {
+  std::vector<std::string> states;
+  for (const int num_threads : {1, 2}) {
+    SacLearner::Options options = MakeOptions();
+    options.config.set_num_threads(num_threads);
+    const auto learner = MakeLearner(options);
+    Random random(5);
+    Train(*learner, random, 20);
+    states.push_back(learner->SaveState());
+  }
+  EXPECT_EQ(states[0], states[1]);
+}
+
 TEST(SacLearnerTest, ARestoredLearnerContinuesBitByBit) {
   for (const bool value_network : {false, true}) {
     SacLearner::Options options = MakeOptions();
