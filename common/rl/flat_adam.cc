@@ -78,6 +78,12 @@ void FlatAdam::Step(at::Tensor parameters_P, const at::Tensor& gradients_P, doub
   }
 }
 
+void FlatAdam::Reset() {
+  num_steps_ = 0;
+  first_moment_P_.zero_();
+  second_moment_P_.zero_();
+}
+
 std::map<std::string, at::Tensor> FlatAdam::Tensors(absl::string_view prefix) const {
   return {{absl::StrCat(prefix, ".first_moment"), first_moment_P_},
           {absl::StrCat(prefix, ".second_moment"), second_moment_P_}};

@@ -29,6 +29,9 @@ class FlatAdam {
   // `gradient_scale` first (clipping by norm).
   void Step(at::Tensor parameters_P, const at::Tensor& gradients_P, double gradient_scale = 1);
 
+  // As it was before the first step.
+  void Reset();
+
   int64_t num_steps() const { return num_steps_; }
   void set_num_steps(int64_t num_steps) { num_steps_ = num_steps; }
 

@@ -66,6 +66,15 @@ void MultiplyBySlope(const at::Tensor& slope_SBY, at::Tensor& gradient_SBY, at::
   }
 }
 
+// Of each column; a stddev below 1e-12 counts as 1.
+void TakeMoments(const at::Tensor& rows_NC, at::Tensor* mean_C, at::Tensor* stddev_C) {
+  const at::Tensor rows = rows_NC.to(at::kDouble);
+  const at::Tensor mean = rows.mean(0);
+  const at::Tensor stddev = (rows - mean).square().mean(0).sqrt();
+  mean_C->copy_(mean);
+  stddev_C->copy_(at::where(stddev < 1e-12, at::ones_like(stddev), stddev));
+}
+
 NamedTensor ToNamedTensor(const at::Tensor& tensor) {
   return {.shape = tensor.sizes().vec(), .values = ToVector<float>(tensor)};
 }
@@ -94,6 +103,8 @@ GaussianEnsemble::GaussianEnsemble(const EnsembleOptions& options, Random& rando
   views_.log_variance_min_D.fill_(options.log_variance_min);
   input_mean_I_ = at::zeros({options.inputs}, parameters_P_.options());
   input_stddev_I_ = at::ones({options.inputs}, parameters_P_.options());
+  target_mean_D_ = at::zeros({options.outputs}, parameters_P_.options());
+  target_stddev_D_ = at::ones({options.outputs}, parameters_P_.options());
 }
 
 int64_t GaussianEnsemble::LayerInputs(size_t layer) const {
@@ -154,12 +165,15 @@ GaussianEnsemble::Workspace& GaussianEnsemble::Prepare(int64_t rows) {
   return workspace_;
 }
 
-void GaussianEnsemble::FitNormaliser(const at::Tensor& inputs_NI) {
-  const at::Tensor inputs = inputs_NI.to(at::kDouble);
-  const at::Tensor mean = inputs.mean(0);
-  const at::Tensor stddev = (inputs - mean).square().mean(0).sqrt();
-  input_mean_I_.copy_(mean);
-  input_stddev_I_.copy_(at::where(stddev < 1e-12, at::ones_like(stddev), stddev));
+void GaussianEnsemble::FitNormaliser(const at::Tensor& inputs_NI, const at::Tensor& targets_ND) {
+  TakeMoments(inputs_NI, &input_mean_I_, &input_stddev_I_);
+  if (options_.normalise_targets) {
+    TakeMoments(targets_ND, &target_mean_D_, &target_stddev_D_);
+  }
+}
+
+at::Tensor GaussianEnsemble::NormaliseTargets(const at::Tensor& targets_ND) const {
+  return (targets_ND - target_mean_D_) / target_stddev_D_;
 }
 
 at::Tensor GaussianEnsemble::Normalise(const at::Tensor& inputs_NI) const {
@@ -227,7 +241,7 @@ void GaussianEnsemble::Backward(const Views& slice, Views& gradient_slice, const
   }
 }
 
-double GaussianEnsemble::LossAndGradients(const at::Tensor& normalised_NI, const at::Tensor& targets_ND,
+double GaussianEnsemble::LossAndGradients(const at::Tensor& normalised_NI, const at::Tensor& normalised_ND,
                                           const at::Tensor& rows_KB) {
   const int64_t members = options_.num_members, batch = rows_KB.size(1);
   DEMORL_CHECK(rows_KB.size(0) == members);
@@ -241,7 +255,7 @@ double GaussianEnsemble::LossAndGradients(const at::Tensor& normalised_NI, const
     const at::Tensor input =
         normalised_NI.index_select(0, rows).view({slice_members_, batch, options_.inputs});
     const at::Tensor targets =
-        targets_ND.index_select(0, rows).view({slice_members_, batch, options_.outputs});
+        normalised_ND.index_select(0, rows).view({slice_members_, batch, options_.outputs});
     const Views slice = Slice(views_, first);
     Views gradient_slice = Slice(gradient_views_, first);
     Forward(slice, input, workspace);
@@ -251,9 +265,9 @@ double GaussianEnsemble::LossAndGradients(const at::Tensor& normalised_NI, const
   return loss / static_cast<double>(members);
 }
 
-double GaussianEnsemble::TrainStep(const at::Tensor& normalised_NI, const at::Tensor& targets_ND,
+double GaussianEnsemble::TrainStep(const at::Tensor& normalised_NI, const at::Tensor& normalised_ND,
                                    const at::Tensor& rows_KB) {
-  const double loss = LossAndGradients(normalised_NI, targets_ND, rows_KB);
+  const double loss = LossAndGradients(normalised_NI, normalised_ND, rows_KB);
   if (std::isfinite(loss)) {
     adam_.Step(parameters_P_, gradients_P_);
   }
@@ -284,9 +298,9 @@ GaussianEnsemble::Prediction GaussianEnsemble::Predict(const at::Tensor& normali
 }
 
 std::vector<double> GaussianEnsemble::MeanSquaredErrors(const at::Tensor& normalised_NI,
-                                                        const at::Tensor& targets_ND) {
+                                                        const at::Tensor& normalised_ND) {
   const Prediction prediction = Predict(normalised_NI);
-  return ToVector<double>((prediction.means_KND - targets_ND).to(at::kDouble).square().flatten(1).mean(1));
+  return ToVector<double>((prediction.means_KND - normalised_ND).to(at::kDouble).square().flatten(1).mean(1));
 }
 
 std::vector<at::Tensor> GaussianEnsemble::CopyMember(int64_t member) const {
@@ -312,6 +326,8 @@ TorchState GaussianEnsemble::State() const {
   state.tensors["ensemble.parameters"] = parameters_P_;
   state.tensors["ensemble.input_mean"] = input_mean_I_;
   state.tensors["ensemble.input_stddev"] = input_stddev_I_;
+  state.tensors["ensemble.target_mean"] = target_mean_D_;
+  state.tensors["ensemble.target_stddev"] = target_stddev_D_;
   for (auto& [name, tensor] : state.tensors) {
     tensor = tensor.clone();
   }
@@ -324,6 +340,8 @@ absl::Status GaussianEnsemble::SetState(const TorchState& state) {
   destinations["ensemble.parameters"] = parameters_P_;
   destinations["ensemble.input_mean"] = input_mean_I_;
   destinations["ensemble.input_stddev"] = input_stddev_I_;
+  destinations["ensemble.target_mean"] = target_mean_D_;
+  destinations["ensemble.target_stddev"] = target_stddev_D_;
   const absl::StatusOr<std::vector<uint64_t>> steps = LoadWords(state, "ensemble.adam.num_steps", 1);
   if (!steps.ok()) {
     return steps.status();
@@ -336,15 +354,23 @@ absl::Status GaussianEnsemble::SetState(const TorchState& state) {
 }
 
 void GaussianEnsemble::Export(TensorFile* file) const {
-  for (size_t layer = 0; layer < num_layers(); ++layer) {
-    file->tensors[absl::StrCat("ensemble.", layer, ".weight")] =
-        ToNamedTensor(views_.layers[layer].weight_KXY);
-    file->tensors[absl::StrCat("ensemble.", layer, ".bias")] = ToNamedTensor(views_.layers[layer].bias_KY);
+  const auto add = [file](size_t layer, const at::Tensor& weight_KXY, const at::Tensor& bias_KY) {
+    file->tensors[absl::StrCat("ensemble.", layer, ".weight")] = ToNamedTensor(weight_KXY);
+    file->tensors[absl::StrCat("ensemble.", layer, ".bias")] = ToNamedTensor(bias_KY);
+  };
+  for (size_t layer = 0; layer + 1 < num_layers(); ++layer) {
+    add(layer, views_.layers[layer].weight_KXY, views_.layers[layer].bias_KY);
   }
+  // y = mean + stddev y', so the log variance moves by 2 log stddev, and its soft bounds with it.
+  const at::Tensor shift_D = 2 * target_stddev_D_.log();
+  const at::Tensor scale_Y = at::cat({target_stddev_D_, at::ones_like(target_stddev_D_)});
+  const at::Tensor shift_Y = at::cat({target_mean_D_, shift_D});
+  const Layer& last = views_.layers.back();
+  add(num_layers() - 1, last.weight_KXY * scale_Y, last.bias_KY * scale_Y + shift_Y);
   file->tensors["input_mean"] = ToNamedTensor(input_mean_I_);
   file->tensors["input_stddev"] = ToNamedTensor(input_stddev_I_);
-  file->tensors["log_variance_max"] = ToNamedTensor(views_.log_variance_max_D);
-  file->tensors["log_variance_min"] = ToNamedTensor(views_.log_variance_min_D);
+  file->tensors["log_variance_max"] = ToNamedTensor(views_.log_variance_max_D + shift_D);
+  file->tensors["log_variance_min"] = ToNamedTensor(views_.log_variance_min_D + shift_D);
   file->metadata["activation"] = "silu";
 }
 

@@ -33,6 +33,11 @@ struct EnsembleOptions {
   double log_variance_max = 0.5;
   double log_variance_min = -10;
   double log_variance_bound_penalty = 0.01;
+  // Whether targets are trained on in units of their own stddev. Differs: MBPO's code trains on raw targets.
+  // There a reward or an angle that changes by some hundredths lies beside velocities that change by ten, its
+  // log variance stays at the upper bound, and what the model draws for it is noise; also the holdout error,
+  // which picks members and ends the training, is then that of the velocities alone.
+  bool normalise_targets = true;
 };
 
 // Thread-compatible. The same seed and the same batches give the same weights, bit by bit.
@@ -44,19 +49,25 @@ class GaussianEnsemble {
   const EnsembleOptions& options() const { return options_; }
   at::Device device() const { return parameters_P_.device(); }
 
-  // Mean and stddev of each column of inputs_NI; a stddev below 1e-12 counts as 1.
-  void FitNormaliser(const at::Tensor& inputs_NI);
+  // Mean and stddev of each column of inputs_NI and, if options().normalise_targets, of targets_ND; a stddev
+  // below 1e-12 counts as 1. All other methods but Export work in these units.
+  void FitNormaliser(const at::Tensor& inputs_NI, const at::Tensor& targets_ND);
   at::Tensor Normalise(const at::Tensor& inputs_NI) const;
+  at::Tensor NormaliseTargets(const at::Tensor& targets_ND) const;
 
   // One step of Adam on the loss of member k at rows rows_KB[k]: the Gaussian negative log-likelihood
   //   mean((mu - y)^2 exp(-lv)) + mean(lv),
-  // summed over members, with the decay and with learned bounds penalty * sum(max - min). Inputs normalised,
-  // targets not. Returns the likelihood term, averaged over members; if that is not finite, nothing changes.
-  double TrainStep(const at::Tensor& normalised_NI, const at::Tensor& targets_ND, const at::Tensor& rows_KB);
+  // summed over members, with the decay and with learned bounds penalty * sum(max - min). Returns the
+  // likelihood term, averaged over members; if that is not finite, nothing changes.
+  double TrainStep(const at::Tensor& normalised_NI, const at::Tensor& normalised_ND,
+                   const at::Tensor& rows_KB);
 
   // The same without the step: fills gradients().
-  double LossAndGradients(const at::Tensor& normalised_NI, const at::Tensor& targets_ND,
+  double LossAndGradients(const at::Tensor& normalised_NI, const at::Tensor& normalised_ND,
                           const at::Tensor& rows_KB);
+
+  // Forgets the moments of the gradients.
+  void ResetOptimiser() { adam_.Reset(); }
 
   // Means and bounded log variances of all members at the same rows, [K, N, D] each.
   struct Prediction {
@@ -66,7 +77,7 @@ class GaussianEnsemble {
   Prediction Predict(const at::Tensor& normalised_NI);
 
   // Mean squared error of each member's means over all rows and outputs.
-  std::vector<double> MeanSquaredErrors(const at::Tensor& normalised_NI, const at::Tensor& targets_ND);
+  std::vector<double> MeanSquaredErrors(const at::Tensor& normalised_NI, const at::Tensor& normalised_ND);
 
   // Weights and biases of one member, copied; bounds are shared by all and not among them.
   std::vector<at::Tensor> CopyMember(int64_t member) const;
@@ -77,7 +88,8 @@ class GaussianEnsemble {
   // INVALID_ARGUMENT for a state of other shapes; nothing has changed then.
   absl::Status SetState(const TorchState& state);
 
-  // The tensors of a dynamics snapshot (see services/model_trainer/core/model_trainer.h).
+  // The tensors of a dynamics snapshot (see services/model_trainer/core/model_trainer.h); the output layer
+  // and the bounds are turned back into the units of the targets.
   void Export(TensorFile* file) const;
 
   // Flat parameters and gradients: per layer weight [K, in, out], then bias [K, out]; then the bounds, max
@@ -130,6 +142,8 @@ class GaussianEnsemble {
   FlatAdam adam_;
   at::Tensor input_mean_I_;
   at::Tensor input_stddev_I_;
+  at::Tensor target_mean_D_;
+  at::Tensor target_stddev_D_;
   Workspace workspace_;
 };
 

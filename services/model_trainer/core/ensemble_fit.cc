@@ -20,6 +20,11 @@ void Shuffle(std::vector<int64_t>* rows, Random& random) {
   }
 }
 
+void MoveLast(std::vector<int64_t>* from, std::vector<int64_t>* to) {
+  to->push_back(from->back());
+  from->pop_back();
+}
+
 // The least holdout error of one member and the weights that had it.
 struct Best {
   double error = std::numeric_limits<double>::infinity();
@@ -39,11 +44,12 @@ class Fit {
       return columns.index_select(0, ToTensor(rows, {static_cast<int64_t>(rows.size())})).to(device);
     };
     const at::Tensor training_inputs = pick(inputs_NI, split.training);
-    ensemble_.FitNormaliser(training_inputs);
+    const at::Tensor training_targets = pick(targets_ND, split.training);
+    ensemble_.FitNormaliser(training_inputs, training_targets);
     training_inputs_ = ensemble_.Normalise(training_inputs);
-    training_targets_ = pick(targets_ND, split.training);
+    training_targets_ = ensemble_.NormaliseTargets(training_targets);
     holdout_inputs_ = ensemble_.Normalise(pick(inputs_NI, split.holdout));
-    holdout_targets_ = pick(targets_ND, split.holdout);
+    holdout_targets_ = ensemble_.NormaliseTargets(pick(targets_ND, split.holdout));
     std::vector<int64_t> all(split.training.size());
     std::iota(all.begin(), all.end(), 0);
     bootstrap_ = BootstrapRows(all, ensemble_.options().num_members, random_);
@@ -53,10 +59,16 @@ class Fit {
   }
 
   absl::StatusOr<FitResult> Run() {
-    for (int unimproved = 0; unimproved <= options_.patience;) {
+    ensemble_.ResetOptimiser();
+    RETURN_IF_ERROR(Judge().status());
+    int unimproved = 0;
+    int64_t improved_at_step = 0;
+    while (unimproved <= options_.patience ||
+           result_.report.gradient_steps - improved_at_step < options_.patience_steps) {
       RETURN_IF_ERROR(Pass());
       ASSIGN_OR_RETURN(const bool improved, Judge());
       unimproved = improved ? 0 : unimproved + 1;
+      improved_at_step = improved ? result_.report.gradient_steps : improved_at_step;
       if (++result_.report.passes == options_.max_passes) {
         break;
       }
@@ -152,15 +164,19 @@ class Fit {
 
 RowSplit SplitRows(int64_t num_rows, const FitOptions& options) {
   DEMORL_CHECK(num_rows >= 2);
-  Random random(SplitSeed(options.seed, "holdout"));
-  std::vector<int64_t> rows(num_rows);
-  std::iota(rows.begin(), rows.end(), 0);
-  Shuffle(&rows, random);
-  const int64_t wanted =
-      std::min<int64_t>(static_cast<int64_t>(options.holdout_ratio * num_rows), options.max_holdout_rows);
-  const int64_t holdout = std::clamp<int64_t>(wanted, 1, num_rows - 1);
-  return {.holdout = {rows.begin(), rows.begin() + holdout},
-          .training = {rows.begin() + holdout, rows.end()}};
+  const double threshold = std::ldexp(options.holdout_ratio, 64);
+  RowSplit split;
+  for (int64_t row = num_rows; row-- > 0;) {  // the newest first
+    const uint64_t draw = SplitSeed(options.holdout_seed, "holdout", options.first_row + row);
+    const bool room = split.holdout.size() < static_cast<size_t>(options.max_holdout_rows);
+    (room && static_cast<double>(draw) < threshold ? split.holdout : split.training).push_back(row);
+  }
+  if (split.holdout.empty()) {
+    MoveLast(&split.training, &split.holdout);
+  } else if (split.training.empty()) {
+    MoveLast(&split.holdout, &split.training);
+  }
+  return split;
 }
 
 std::vector<std::vector<int64_t>> BootstrapRows(const std::vector<int64_t>& training, int64_t num_members,

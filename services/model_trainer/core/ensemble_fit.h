@@ -22,15 +22,24 @@ struct FitOptions {
   // Training stops after more than so many passes in which no member improved its holdout error, relatively,
   // by more than min_improvement.
   int patience = 5;
+  // ... and so many steps of the optimiser, because a pass over few rows has few.
+  int patience_steps = 100;
   double min_improvement = 0.01;
   int max_passes = 0;  // 0 for no limit
   int num_elite_members = 5;
   uint64_t seed = 0;
+  // Which rows are held out; the same for all trainings of a run.
+  uint64_t holdout_seed = 0;
+  // Number of the first row among all that the run has had.
+  int64_t first_row = 0;
   // Asked between batches; true gives up. May be empty.
   std::function<bool()> should_stop;
 };
 
-// A random split of rows 0 .. num_rows - 1 (2 or more); neither part is empty.
+// A random split of rows 0 .. num_rows - 1 (2 or more); neither part is empty. Differs: the published code
+// draws a new split for every training. Here a row that was held out stays so, or else it is among the older
+// ones of too many: a holdout that a warm start was trained on shows no overfitting, and new rows seem to
+// make the model worse.
 struct RowSplit {
   std::vector<int64_t> holdout;
   std::vector<int64_t> training;
@@ -43,14 +52,16 @@ std::vector<std::vector<int64_t>> BootstrapRows(const std::vector<int64_t>& trai
 
 struct FitResult {
   TrainingReport report;
-  // Holdout error per pass and member.
+  // Holdout error per pass and member, after the one before the first pass.
   std::vector<std::vector<double>> history;
 };
 
 // Trains on inputs [N, I], which are normalised here, and targets [N, D], both on the CPU. Each member ends
-// with the weights of the pass in which its holdout error was least. Differs: the published code takes new
-// best weights only where they are better by over 1 %. DATA_LOSS for a loss that is not finite, CANCELLED
-// when stopped: the ensemble is as before then.
+// with the weights of the pass in which its holdout error was least, or with those it had before. Differs:
+// the published code takes new best weights only where they are better by over 1 %, and keeps the optimiser's
+// moments between trainings; after one that ended with confident predictions, rows of a new policy then throw
+// the weights far away. DATA_LOSS for a loss that is not finite, CANCELLED when stopped: the ensemble is as
+// before then.
 absl::StatusOr<FitResult> FitEnsemble(const at::Tensor& inputs_NI, const at::Tensor& targets_ND,
                                       const FitOptions& options, GaussianEnsemble* ensemble);
 

@@ -12,6 +12,7 @@
 #include "common/rl/gaussian_ensemble.h"
 #include "common/rl/tensor_convert.h"
 #include "common/rl/termination_classifier.h"
+#include "common/rl/torch_device.h"
 #include "common/rl/torch_threads.h"
 #include "services/model_trainer/core/ensemble_fit.h"
 #include "services/model_trainer/core/row_mirror.h"
@@ -29,7 +30,8 @@ EnsembleOptions MakeEnsembleOptions(const EnsembleTrainerSettings& settings) {
           .learn_log_variance_bounds = settings.learn_log_variance_bounds,
           .log_variance_max = settings.log_variance_max,
           .log_variance_min = settings.log_variance_min,
-          .log_variance_bound_penalty = settings.log_variance_bound_penalty};
+          .log_variance_bound_penalty = settings.log_variance_bound_penalty,
+          .normalise_targets = settings.normalise_targets};
 }
 
 class EnsembleTrainerImpl final : public EnsembleTrainer {
@@ -132,10 +134,13 @@ class EnsembleTrainerImpl final : public EnsembleTrainer {
                                 .holdout_ratio = settings_.holdout_ratio,
                                 .max_holdout_rows = settings_.max_holdout_rows,
                                 .patience = settings_.patience,
+                                .patience_steps = settings_.patience_steps,
                                 .min_improvement = settings_.min_improvement,
                                 .max_passes = settings_.max_passes,
                                 .num_elite_members = settings_.num_elite_members,
                                 .seed = SplitSeed(settings_.seed, "training", num_trainings_),
+                                .holdout_seed = settings_.seed,
+                                .first_row = mirror_.num_dropped(),
                                 .should_stop = settings_.should_stop};
     const int64_t rows = num_rows(), observation_size = settings_.observation_size;
     ASSIGN_OR_RETURN(
@@ -175,13 +180,8 @@ absl::StatusOr<std::unique_ptr<EnsembleTrainer>> EnsembleTrainer::Create(
                                                    " values; needed: one per layer, ",
                                                    settings.hidden_sizes.size() + 1));
   }
-  const bool cuda = settings.device == "cuda" || (settings.device == "auto" && at::hasCUDA());
-  if ((cuda && !at::hasCUDA()) ||
-      (!cuda && settings.device != "cpu" && settings.device != "auto" && !settings.device.empty())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "device ", settings.device, " cannot be had; allowed: auto, cpu", at::hasCUDA() ? ", cuda" : ""));
-  }
-  return std::make_unique<EnsembleTrainerImpl>(settings, at::Device(cuda ? at::kCUDA : at::kCPU));
+  ASSIGN_OR_RETURN(const at::Device device, FindDevice(settings.device));
+  return std::make_unique<EnsembleTrainerImpl>(settings, device);
 }
 
 }  // namespace demorl

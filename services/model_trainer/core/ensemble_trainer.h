@@ -36,12 +36,14 @@ struct EnsembleTrainerSettings {
   double holdout_ratio = 0.2;
   int max_holdout_rows = 5000;
   int patience = 5;
+  int patience_steps = 100;
   double min_improvement = 0.01;
   int max_passes = 0;
   bool learn_log_variance_bounds = true;
   double log_variance_max = 0.5;
   double log_variance_min = -10;
   double log_variance_bound_penalty = 0.01;
+  bool normalise_targets = true;
   bool warm_start = true;
   int64_t max_rows = 1000000;
   int max_non_finite = 3;

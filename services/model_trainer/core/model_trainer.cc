@@ -56,11 +56,13 @@ absl::StatusOr<EnsembleTrainerSettings> MakeSettings(const ModelTrainer::Options
   settings.holdout_ratio = config.holdout_ratio();
   settings.max_holdout_rows = config.max_holdout_rows();
   settings.patience = config.patience();
+  settings.patience_steps = config.patience_steps();
   settings.min_improvement = config.min_improvement();
   settings.max_passes = config.max_passes();
   settings.learn_log_variance_bounds = config.learn_log_variance_bounds();
   settings.log_variance_max = config.log_variance_max();
   settings.log_variance_min = config.log_variance_min();
+  settings.normalise_targets = config.normalise_targets();
   settings.log_variance_bound_penalty = config.log_variance_bound_penalty();
   settings.warm_start = config.warm_start();
   settings.max_rows = config.max_rows();

@@ -52,6 +52,7 @@ void RowMirror::DropOldest() {
   inputs_.erase(inputs_.begin(), inputs_.begin() + first_ * input_size());
   targets_.erase(targets_.begin(), targets_.begin() + first_ * (1 + observation_size_));
   terminated_.erase(terminated_.begin(), terminated_.begin() + first_);
+  num_erased_ += first_;
   first_ = 0;
 }
 

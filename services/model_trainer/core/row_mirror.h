@@ -20,6 +20,8 @@ class RowMirror {
   // INVALID_ARGUMENT for a chunk of other sizes or with columns of other lengths; nothing is added then.
   absl::Status Add(const TransitionChunk& chunk);
 
+  // Rows that were added before the oldest one that is kept.
+  int64_t num_dropped() const { return num_erased_ + first_; }
   int64_t num_rows() const { return static_cast<int64_t>(terminated_.size()) - first_; }
 
   std::span<const float> inputs() const { return Tail(inputs_, input_size()); }             // [N, O + A]
@@ -43,6 +45,7 @@ class RowMirror {
   const int64_t max_rows_;
   // Rows before this one are dropped; their memory goes when they are as many as those that are kept.
   int64_t first_ = 0;
+  int64_t num_erased_ = 0;
   std::vector<float> inputs_;
   std::vector<float> targets_;
   std::vector<uint8_t> terminated_;

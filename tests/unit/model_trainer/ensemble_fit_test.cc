@@ -22,36 +22,49 @@ at::Tensor Normal(Random& random, at::IntArrayRef shape) {
 }
 
 TEST(SplitRowsTest, PartsAreDisjointAndComplete) {
-  const RowSplit split = SplitRows(1000, {.seed = 5});
-  EXPECT_EQ(split.holdout.size(), 200);
+  const RowSplit split = SplitRows(1000, {.holdout_seed = 5});
+  EXPECT_NEAR(split.holdout.size(), 200, 40);
   std::set<int64_t> all(split.holdout.begin(), split.holdout.end());
   all.insert(split.training.begin(), split.training.end());
-  EXPECT_EQ(split.training.size(), 800);
+  EXPECT_EQ(split.training.size() + split.holdout.size(), 1000);
   EXPECT_EQ(all.size(), 1000);
   EXPECT_EQ(*all.rbegin(), 999);
-  EXPECT_FALSE(std::is_sorted(split.holdout.begin(), split.holdout.end()));
-  EXPECT_NE(SplitRows(1000, {.seed = 6}).holdout, split.holdout);
+  EXPECT_NE(SplitRows(1000, {.holdout_seed = 6}).holdout, split.holdout);
+}
+
+TEST(SplitRowsTest, ARowThatWasHeldOutStaysSo) {
+  const RowSplit before = SplitRows(1000, {.seed = 1, .holdout_seed = 5});
+  const RowSplit after = SplitRows(1500, {.seed = 2, .holdout_seed = 5});
+  EXPECT_TRUE(std::includes(after.holdout.rbegin(), after.holdout.rend(), before.holdout.rbegin(),
+                            before.holdout.rend()));
+  // Rows 100 to 999, after the oldest hundred was dropped.
+  const RowSplit dropped = SplitRows(900, {.holdout_seed = 5, .first_row = 100});
+  for (const int64_t row : dropped.holdout) {
+    EXPECT_TRUE(std::count(before.holdout.begin(), before.holdout.end(), row + 100)) << row;
+  }
 }
 
 TEST(SplitRowsTest, HoldoutIsCappedAndNeitherPartEmpty) {
   EXPECT_EQ(SplitRows(40000, {}).holdout.size(), 5000);
-  EXPECT_EQ(SplitRows(2, {}).holdout.size(), 1);
-  EXPECT_EQ(SplitRows(2, {.holdout_ratio = 0.9}).training.size(), 1);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    EXPECT_EQ(SplitRows(2, {.holdout_seed = seed}).holdout.size(), 1);
+    EXPECT_EQ(SplitRows(2, {.holdout_ratio = 0.9, .holdout_seed = seed}).training.size(), 1);
+  }
 }
 
 TEST(BootstrapRowsTest, DrawsTrainingRowsOnlyWithRepetition) {
   Random random(1);
-  const RowSplit split = SplitRows(1000, {.seed = 5});
+  const RowSplit split = SplitRows(1000, {.holdout_seed = 5});
   const std::set<int64_t> allowed(split.training.begin(), split.training.end());
   const auto drawn = BootstrapRows(split.training, 3, random);
   ASSERT_EQ(drawn.size(), 3);
   EXPECT_NE(drawn[0], drawn[1]);
   for (const std::vector<int64_t>& member : drawn) {
-    EXPECT_EQ(member.size(), 800);
+    EXPECT_EQ(member.size(), split.training.size());
     const std::set<int64_t> distinct(member.begin(), member.end());
     EXPECT_TRUE(std::includes(allowed.begin(), allowed.end(), distinct.begin(), distinct.end()));
     // A share of 1 - 1/e of the rows is drawn.
-    EXPECT_NEAR(static_cast<double>(distinct.size()) / 800, 0.632, 0.05);
+    EXPECT_NEAR(static_cast<double>(distinct.size()) / split.training.size(), 0.632, 0.05);
   }
 }
 
@@ -73,7 +86,7 @@ class FitEnsembleTest : public ::testing::Test {
     const std::vector<int64_t> rows = SplitRows(300, options).holdout;
     const at::Tensor index = ToTensor(rows, {static_cast<int64_t>(rows.size())});
     return ensemble_.MeanSquaredErrors(ensemble_.Normalise(inputs_.index_select(0, index)),
-                                       targets_.index_select(0, index));
+                                       ensemble_.NormaliseTargets(targets_.index_select(0, index)));
   }
 
   Random random_{7};
@@ -102,7 +115,7 @@ TEST_F(FitEnsembleTest, EndsWithTheBestWeightsThatEachMemberHad) {
 }
 
 TEST_F(FitEnsembleTest, StopsAfterMoreThanPatiencePassesWithoutImprovement) {
-  const FitOptions options = {.batch_size = 32, .patience = 3, .seed = 3};
+  const FitOptions options = {.batch_size = 32, .patience = 3, .patience_steps = 0, .seed = 3};
   ASSERT_OK_AND_ASSIGN(const FitResult result, FitEnsemble(inputs_, targets_, options, &ensemble_));
   std::vector<double> reference = result.history.front();
   int last_improvement = 0;
@@ -114,9 +127,28 @@ TEST_F(FitEnsembleTest, StopsAfterMoreThanPatiencePassesWithoutImprovement) {
       }
     }
   }
-  EXPECT_EQ(result.report.passes, static_cast<int>(result.history.size()));
-  EXPECT_EQ(result.report.passes, last_improvement + 1 + 4);
-  EXPECT_EQ(result.report.gradient_steps, result.report.passes * 8);  // 240 rows, batches of 32
+  EXPECT_EQ(result.report.passes + 1, static_cast<int>(result.history.size()));
+  EXPECT_EQ(result.report.passes, last_improvement + 4);
+  const int batches = (static_cast<int>(SplitRows(300, options).training.size()) + 31) / 32;
+  EXPECT_EQ(result.report.gradient_steps, result.report.passes * batches);
+}
+
+TEST_F(FitEnsembleTest, APatienceInStepsOutlastsShortPasses) {
+  const FitOptions options = {.patience = 1, .patience_steps = 150, .min_improvement = 1, .seed = 3};
+  ASSERT_OK_AND_ASSIGN(const FitResult result, FitEnsemble(inputs_, targets_, options, &ensemble_));
+  EXPECT_EQ(result.report.passes, 150);  // of one batch
+}
+
+// A warm start on rows of another law ends no worse on the holdout than it began.
+TEST_F(FitEnsembleTest, KeepsTheWeightsOfBeforeWhereNothingIsBetter) {
+  const FitOptions options = {.batch_size = 32, .max_passes = 30, .seed = 3};
+  ASSERT_OK(FitEnsemble(inputs_, targets_, options, &ensemble_));
+  const RowSplit split = SplitRows(300, options);
+  const at::Tensor training = ToTensor(split.training, {static_cast<int64_t>(split.training.size())});
+  targets_.index_put_({training}, targets_.index_select(0, training).flip(0));
+  ASSERT_OK_AND_ASSIGN(const FitResult result, FitEnsemble(inputs_, targets_, options, &ensemble_));
+  EXPECT_EQ(HoldoutErrors(options), result.history.front());
+  EXPECT_LT(result.history.front()[0], result.history.back()[0]);
 }
 
 TEST_F(FitEnsembleTest, MaxPassesEndsIt) {
@@ -139,9 +171,10 @@ TEST_F(FitEnsembleTest, AFailureOrStopLeavesTheEnsembleAsItWas) {
   EXPECT_THAT(FitEnsemble(inputs_, targets_, options, &ensemble_),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("holdout error")));
   targets_[split.holdout[0]][1] = 0;
-  targets_.index_fill_(0, ToTensor(split.training, {240}), INFINITY);
+  const auto num_training = static_cast<int64_t>(split.training.size());
+  targets_.index_fill_(0, ToTensor(split.training, {num_training}), INFINITY);
   EXPECT_THAT(FitEnsemble(inputs_, targets_, options, &ensemble_),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("training loss")));
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("must be finite")));
   EXPECT_EQ(EncodeTorchState(ensemble_.State()), before);
 }
 

@@ -155,13 +155,47 @@ TEST(GaussianEnsembleTest, WeightsStartFromACutNormal) {
 
 TEST(GaussianEnsembleTest, NormaliserLeavesConstantColumnsAlone) {
   Random random(3);
-  GaussianEnsemble ensemble(SmallOptions(2, 1), random);
-  at::Tensor inputs = at::stack({3 + 2 * Normal(random, {1000}), at::full({1000}, 7.0)}, 1);
-  ensemble.FitNormaliser(inputs);
-  const at::Tensor normalised = ensemble.Normalise(inputs);
-  EXPECT_NEAR(normalised.select(1, 0).mean().item<double>(), 0, 1e-4);
-  EXPECT_NEAR(normalised.select(1, 0).square().mean().item<double>(), 1, 1e-4);
-  EXPECT_EQ(normalised.select(1, 1).abs().max().item<double>(), 0);
+  GaussianEnsemble ensemble(SmallOptions(2, 2), random);
+  const at::Tensor rows = at::stack({3 + 2 * Normal(random, {1000}), at::full({1000}, 7.0)}, 1);
+  ensemble.FitNormaliser(rows, 100 * rows);
+  for (const at::Tensor& normalised : {ensemble.Normalise(rows), ensemble.NormaliseTargets(100 * rows)}) {
+    EXPECT_NEAR(normalised.select(1, 0).mean().item<double>(), 0, 1e-4);
+    EXPECT_NEAR(normalised.select(1, 0).square().mean().item<double>(), 1, 1e-4);
+    EXPECT_EQ(normalised.select(1, 1).abs().max().item<double>(), 0);
+  }
+}
+
+TEST(GaussianEnsembleTest, TargetsStayAsTheyAreWhenAskedTo) {
+  Random random(3);
+  EnsembleOptions options = SmallOptions(2, 2);
+  options.normalise_targets = false;
+  GaussianEnsemble ensemble(options, random);
+  const at::Tensor rows = 3 + 2 * Normal(random, {1000, 2});
+  ensemble.FitNormaliser(rows, rows);
+  EXPECT_TRUE(at::equal(ensemble.NormaliseTargets(rows), rows));
+  EXPECT_FALSE(at::equal(ensemble.Normalise(rows), rows));
+}
+
+// Beside a target a thousand times as wide, the noise of a narrow one is found as fast.
+TEST(GaussianEnsembleTest, FindsTheNoiseOfANarrowTargetBesideAWideOne) {
+  Random random(5);
+  constexpr int64_t kRows = 1000;
+  EnsembleOptions options = SmallOptions(4, 2);
+  options.hidden_sizes = {64, 64};
+  GaussianEnsemble ensemble(options, random);
+  const at::Tensor inputs = Normal(random, {kRows, 4}), scale = at::tensor({0.02f, 20.0f});
+  const at::Tensor noise = 0.1 * Normal(random, {kRows, 2});
+  const at::Tensor targets = (inputs.narrow(1, 0, 2) + noise) * scale;
+  ensemble.FitNormaliser(inputs, targets);
+  for (int step = 0; step < 400; ++step) {
+    ensemble.TrainStep(ensemble.Normalise(inputs), ensemble.NormaliseTargets(targets),
+                       DrawRows(random, 3, 128, kRows));
+  }
+  const GaussianEnsemble::Prediction prediction = ensemble.Predict(ensemble.Normalise(inputs));
+  for (const float learned :
+       ToVector<float>((0.5 * prediction.log_variances_KND).exp().flatten(0, 1).mean(0))) {
+    EXPECT_LT(learned, 0.2);
+  }
 }
 
 // y = A x + noise with a stddev of its own per output.
@@ -175,17 +209,19 @@ TEST(GaussianEnsembleTest, LearnsALinearGaussianSystemWithItsNoise) {
   const at::Tensor system = Normal(random, {4, 3}), stddev = at::tensor({0.05f, 0.1f, 0.3f});
   const at::Tensor inputs = Normal(random, {kRows, 4});
   const at::Tensor targets = at::mm(inputs, system) + stddev * Normal(random, {kRows, 3});
-  ensemble.FitNormaliser(inputs);
+  ensemble.FitNormaliser(inputs, targets);
   const at::Tensor normalised = ensemble.Normalise(inputs);
   for (int step = 0; step < 1500; ++step) {
-    ensemble.TrainStep(normalised, targets, DrawRows(random, 3, 128, kRows));
+    ensemble.TrainStep(normalised, ensemble.NormaliseTargets(targets), DrawRows(random, 3, 128, kRows));
   }
   const at::Tensor fresh = Normal(random, {500, 4});
   const GaussianEnsemble::Prediction prediction = ensemble.Predict(ensemble.Normalise(fresh));
-  const double error = (prediction.means_KND - at::mm(fresh, system)).square().mean().sqrt().item<double>();
+  const at::Tensor target_stddev = targets.std(0, false), target_mean = targets.mean(0);
+  const at::Tensor means_KND = prediction.means_KND * target_stddev + target_mean;
+  const double error = (means_KND - at::mm(fresh, system)).square().mean().sqrt().item<double>();
   EXPECT_LT(error, 0.12);
   const std::vector<float> learned =
-      ToVector<float>((0.5 * prediction.log_variances_KND).exp().flatten(0, 1).mean(0));
+      ToVector<float>((0.5 * prediction.log_variances_KND).exp().flatten(0, 1).mean(0) * target_stddev);
   for (int i = 0; i < 3; ++i) {
     EXPECT_GT(learned[i], 0.6 * stddev[i].item<float>()) << i;
     EXPECT_LT(learned[i], 1.7 * stddev[i].item<float>()) << i;
@@ -209,7 +245,7 @@ TEST(GaussianEnsembleTest, AStateContinuesBitByBit) {
   const EnsembleOptions options = SmallOptions(5, 4);
   GaussianEnsemble ensemble(options, random), other(options, random);
   const at::Tensor inputs = Normal(random, {50, 5}), targets = Normal(random, {50, 4});
-  ensemble.FitNormaliser(inputs);
+  ensemble.FitNormaliser(inputs, targets);
   const at::Tensor rows = DrawRows(random, 3, 37, 50);
   ensemble.TrainStep(inputs, targets, rows);
   ASSERT_OK(other.SetState(ensemble.State()));
@@ -226,7 +262,10 @@ class EnsembleInferenceTest : public ::testing::Test {
     observations_ = Normal(random_, {kRows, kObservation});
     actions_ = Normal(random_, {kRows, kAction});
     inputs_ = at::cat({observations_, actions_}, 1);
-    ensemble_.FitNormaliser(inputs_ * 3 + 1);
+    const at::Tensor targets = at::cat({5 + 0.01 * Normal(random_, {kRows, 1}), observations_}, 1);
+    target_mean_ = targets.mean(0);
+    target_stddev_ = targets.std(0, false);
+    ensemble_.FitNormaliser(inputs_ * 3 + 1, targets);
     ensemble_.Export(&file_);
     file_.metadata["elite_members"] = "2,0";
   }
@@ -248,7 +287,7 @@ class EnsembleInferenceTest : public ::testing::Test {
 
   Random random_{11};
   GaussianEnsemble ensemble_;
-  at::Tensor observations_, actions_, inputs_;
+  at::Tensor observations_, actions_, inputs_, target_mean_, target_stddev_;
   TensorFile file_;
 };
 
@@ -268,6 +307,7 @@ TEST_F(EnsembleInferenceTest, RowsOfMixedMembersAreThoseOfEachMemberAlone) {
       if (sampled) {
         expected += draws[row] * (0.5 * all.log_variances_KND[member][row]).exp();
       }
+      expected = expected * target_stddev_ + target_mean_;
       EXPECT_NEAR(result.rewards[row], expected[0].item<float>(), 1e-5);
       for (int i = 0; i < kObservation; ++i) {
         EXPECT_NEAR(result.next_observations[row * kObservation + i],
@@ -310,7 +350,7 @@ TEST_F(EnsembleInferenceTest, DisagreementIsTheSpreadOfTheElites) {
   std::vector<float> disagreement;
   ASSERT_OK(
       (*inference)->Disagreement(ToVector<float>(observations_), ToVector<float>(actions_), &disagreement));
-  const at::Tensor means = ensemble_.Predict(ensemble_.Normalise(inputs_)).means_KND;
+  const at::Tensor means = ensemble_.Predict(ensemble_.Normalise(inputs_)).means_KND * target_stddev_;
   const std::vector<float> expected =
       ToVector<float>((0.5 * (means[2] - means[0])).square().mean(1).sqrt());  // of two values
   ASSERT_EQ(disagreement.size(), expected.size());
