@@ -189,6 +189,7 @@ RolloutRequest CandidateSampler::MakeRequest(int num_samples, int num_particles)
   request.redraw_members = options_.model_draw == ModelDrawKind::kPerStep;
   request.member_streams = member_streams_;
   request.model_streams = model_streams_;
+  request.draws_per_start = options_.shared_model_draws ? num_particles : 0;
   request.out_of_time = task_.out_of_time;
   return request;
 }

@@ -59,6 +59,7 @@ struct DmdMpcOptions {
   int num_particles = 1;
   bool sampled_reward = false;
   bool sampled_next_state = true;
+  bool shared_model_draws = true;
   bool mask_terminations = true;
 
   bool average_noise = false;

@@ -27,6 +27,8 @@ class Roller {
         observation_size_(parts.model->observation_size()),
         action_size_(parts.model->action_size()),
         terminal_value_(NeedsValue(options) ? options.terminal_value : TerminalValueKind::kNone),
+        rows_per_start_(num_rows_ / std::max<int>(1, request.model_streams.size())),
+        draws_per_start_(request.draws_per_start > 0 ? request.draws_per_start : rows_per_start_),
         states_(num_rows_, RowState::kRunning),
         observations_(request.observations),
         members_(request.members) {}
@@ -146,14 +148,17 @@ class Roller {
     }
   }
 
+  // Whether the row takes the draws of the row draws_per_start_ before it.
+  bool SharesDraw(int row) const { return row % rows_per_start_ >= draws_per_start_; }
+
   void DrawMembers() {
     if (!request_.redraw_members) {
       return;
     }
-    const int rows_per_start = num_rows_ / static_cast<int>(request_.member_streams.size());
     for (int b = 0; b < num_rows_; ++b) {
-      members_[b] = static_cast<int>(
-          request_.member_streams[b / rows_per_start].Index(parts_.model->num_elite_members()));
+      members_[b] = SharesDraw(b) ? members_[b - draws_per_start_]
+                                  : static_cast<int>(request_.member_streams[b / rows_per_start_].Index(
+                                        parts_.model->num_elite_members()));
     }
   }
 
@@ -164,11 +169,14 @@ class Roller {
       return;
     }
     const size_t width = 1 + observation_size_;
-    const int rows_per_start = num_rows_ / static_cast<int>(request_.model_streams.size());
     draws_.assign(num_rows_ * width, 0.0F);
     for (int b = 0; b < num_rows_; ++b) {
-      Random& random = request_.model_streams[b / rows_per_start];
+      Random& random = request_.model_streams[b / rows_per_start_];
       const std::span<float> draws(&draws_[b * width], width);
+      if (SharesDraw(b)) {
+        std::copy_n(&draws_[(b - draws_per_start_) * width], width, draws.begin());
+        continue;
+      }
       if (options_.sampled_reward) {
         random.FillNormal(draws.first(1));
       }
@@ -201,6 +209,8 @@ class Roller {
   const int observation_size_;
   const int action_size_;
   const TerminalValueKind terminal_value_;
+  const int rows_per_start_;
+  const int draws_per_start_;
   std::vector<RowState> states_;
   std::vector<float> observations_;
   std::vector<int> members_;

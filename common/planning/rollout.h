@@ -41,7 +41,10 @@ struct RolloutRequest {
   std::vector<int> members;         // [B], the ensemble member of each
   // A fresh member per row and step instead, from `member_streams`.
   bool redraw_members = false;
-  // One stream per start state; its rows are consecutive and equal in number for all.
+  // One stream per start state; its rows are consecutive and equal in number for all. Of a start state's
+  // rows, r and r + draws_per_start share their draws of predictions and members; 0 for draws of each row's
+  // own.
+  int draws_per_start = 0;
   std::span<Random> model_streams;
   std::span<Random> member_streams;
   // Keeps observations, rewards and terminations, and takes the last step also where no return needs it.

@@ -175,6 +175,7 @@ absl::StatusOr<DmdMpcOptions> MakeDmdMpcOptions(const PlannerConfig& config, dou
       .num_particles = config.num_particles(),
       .sampled_reward = config.sampled_reward(),
       .sampled_next_state = config.sampled_next_state(),
+      .shared_model_draws = config.shared_model_draws(),
       .noisy_base = config.noisy_base(),
       .action_bound = config.action_bound(),
       .keep_best = config.keep_best(),

@@ -164,6 +164,7 @@ TEST(PresetsTest, ParityKeepsTheDeparturesOfTheAuthorsCode) {
   EXPECT_TRUE(options.noisy_base);
   EXPECT_TRUE(options.sampled_policy);
   EXPECT_TRUE(options.shared_noise);
+  EXPECT_FALSE(options.shared_model_draws);
   EXPECT_FALSE(options.mask_terminations);
   EXPECT_EQ(options.terminal_value, TerminalValueKind::kLastSlot);
   EXPECT_EQ(options.action_bound, 1.4);

@@ -44,6 +44,12 @@ void SumStep(FakeRow& row) {
   row.reward = row.action[0] + static_cast<float>(row.member);
 }
 
+// Reward u beside luck a hundred times as large.
+void LuckyStep(FakeRow& row) {
+  row.next_observation[0] = row.observation[0];
+  row.reward = row.action[0] + 100 * row.draws[0];
+}
+
 // Counts steps in x; terminates on reaching 3; reward 1 a step.
 void CountingStep(FakeRow& row) {
   row.next_observation[0] = row.observation[0] + 1;
@@ -383,6 +389,31 @@ TEST(DmdMpcTest, OneMemberPerStartIsCommonToAllItsSamples) {
     differing += bench.model.members_per_call[0][s] != members[s * 10];
   }
   EXPECT_GT(differing, 10);  // the rows use a fresh draw: 24 of 30 differ on average
+}
+
+TEST(DmdMpcTest, OnlyActionsRankSamplesThatShareTheirDraws) {
+  const std::vector<float> starts(50, 0.0F);
+  const auto mean_action = [&](bool shared_model_draws, ModelDrawKind model_draw, int num_particles) {
+    Bench bench({.shift = ShiftKind::kZero,
+                 .noise_stddev = 0.3,
+                 .terminal_value = TerminalValueKind::kNone,
+                 .model_draw = model_draw,
+                 .num_particles = num_particles,
+                 .sampled_reward = true,
+                 .shared_model_draws = shared_model_draws},
+                1, 1, LuckyStep);
+    const ImprovedPlans improved = bench.planner->Improve(MakeTask(starts, 1)).value();
+    double sum = 0;
+    for (const float action : improved.plans) {
+      sum += action;
+    }
+    return sum / static_cast<double>(improved.plans.size());
+  };
+  // The best tenth of normal draws lies 1.75 standard deviations up.
+  EXPECT_NEAR(mean_action(true, ModelDrawKind::kPerStart, 1), 1.75 * 0.3, 0.05);
+  EXPECT_NEAR(mean_action(true, ModelDrawKind::kPerStep, 1), 1.75 * 0.3, 0.05);
+  EXPECT_NEAR(mean_action(true, ModelDrawKind::kParticles, 3), 1.75 * 0.3, 0.05);
+  EXPECT_NEAR(mean_action(false, ModelDrawKind::kPerStart, 1), 0, 0.1);
 }
 
 TEST(DmdMpcTest, DrawsPerStepChangeMembersWithinARollout) {
