@@ -5,16 +5,15 @@
 //   sac_learner_bench [OBSERVATION_SIZE ACTION_SIZE [BATCH_SIZE [NUM_THREADS]]]
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
-#include "ATen/ATen.h"
 #include "common/base/blas_environment.h"
 #include "common/base/random.h"
 #include "common/concurrency/worker_pool.h"
+#include "services/sac_learner/bench_products.h"
 #include "services/sac_learner/core/sac_learner.h"
 
 namespace demorl {
@@ -45,24 +44,6 @@ double UpdateOperations(int observation_size, int action_size, int batch_size) {
   // By hidden inputs: policy of s, both q of two actions; by the action: both q. By weights: policy, both q.
   const double backward = (hidden + policy_last) + 2 * 2 * (hidden + q_last) + 2 * action_size * kUnits;
   return 2.0 * batch_size * (forward + backward + policy + 2 * q);
-}
-
-// Floating-point operations a second in products of 256 x 256 matrices on `num_threads` threads at once.
-double MeasureProducts(WorkerPool& pool) {
-  constexpr int kProducts = 200;
-  std::vector<std::array<at::Tensor, 3>> matrices;
-  for (int i = 0; i < pool.num_threads(); ++i) {
-    matrices.push_back({at::rand({256, 256}), at::rand({256, 256}), at::empty({256, 256})});
-  }
-  const auto start = std::chrono::steady_clock::now();
-  pool.Run([&](int thread) {
-    auto& [a, b, product] = matrices[thread];
-    for (int i = 0; i < kProducts; ++i) {
-      at::mm_out(product, a, b);
-    }
-  });
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  return pool.num_threads() * kProducts * 2.0 * 256 * 256 * 256 / elapsed.count();
 }
 
 int Measure(int observation_size, int action_size, int batch_size, int num_threads) {
