@@ -28,6 +28,7 @@ class BadInputTest(RunTest):
         self.refused(*self.train(*pendulum, "--set", "sac.discount=2"), says=["sac.discount", "2", "1"])
         self.refused(*self.train("--config", self.folder / "none.textproto"), says=["none.textproto"])
         self.refused("eval", "--run", self.folder / "nowhere", says=["nowhere", "config.textproto"])
+        self.refused("compare", *pendulum, "--algorithms", "sac,pets", "--out", self.folder / "run", says=["pets"])
         self.refused("status", "--run", self.folder / "nowhere", says=["nowhere"])
         self.assertFalse((self.folder / "run").exists())
 

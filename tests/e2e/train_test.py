@@ -49,6 +49,19 @@ class TrainTest(RunTest):
         # The policy of a run can be looked at.
         self.assertIn("mean return", self.must("eval", "--run", run, "--episodes", "3"))
 
+    def test_compares_algorithms_in_a_table_and_a_picture(self):
+        root = self.folder / "compare"
+        command = ["compare", *SMALL, "--algorithms", "mbpo,sac", "--seeds", "2", "--steps", "400", "--out", root]
+        table = [line.split() for line in self.must(*command).splitlines()]
+        for algorithm in ["mbpo", "sac"]:
+            finals = [float(read_table(root / f"{algorithm}-seed{seed}" / "eval.csv")[-1]["mean_return"])
+                      for seed in range(2)]
+            row = next(cells for cells in table if cells and cells[0] == algorithm and cells[1] == "2")
+            self.assertAlmostEqual(float(row[2]), sum(finals) / 2, delta=0.06)
+            self.assertAlmostEqual(float(row[4]), min(finals), delta=0.06)
+        self.assertGreater((root / "compare.png").stat().st_size, 5000)
+        self.assertIn("sac", (root / "compare.svg").read_text())
+
     def test_an_environment_that_is_not_native_runs_in_the_python_actor(self):
         run = self.folder / "run"
         self.must("train", "--env", "Pendulum-v1", "--algorithm", "mdemorl", "--steps", "1000", "--out", run,

@@ -50,6 +50,9 @@ absl::Status TrainOne(const CompareOptions& options, const std::string& algorith
   if (!request.preset.empty()) {
     command.insert(command.end(), {"--preset", request.preset});
   }
+  if (request.device.has_value()) {
+    command.insert(command.end(), {"--device", *request.device});
+  }
   for (const std::string& assignment : request.overrides) {
     command.insert(command.end(), {"--set", assignment});
   }
@@ -107,7 +110,11 @@ absl::Status Compare(const CompareOptions& options) {
   for (const std::string& algorithm : algorithms) {  // find bad input before hours of training
     RunOptions checked = options.run;
     checked.request.algorithm = algorithm;
-    RETURN_IF_ERROR(ResolveOptions(checked).status());
+    ASSIGN_OR_RETURN(const demorl::config::v1::RunConfig config, ResolveOptions(checked));
+    RETURN_IF_ERROR(CheckTrainable(config));
+  }
+  if (algorithms.empty()) {
+    return absl::InvalidArgumentError("--algorithms names none; want for example mdemorl,mbpo,sac");
   }
   std::vector<AlgorithmResult> results;
   std::vector<fs::path> folders;
@@ -137,6 +144,9 @@ void AddCompareCommand(CLI::App& app, int* exit_status) {
       app.add_subcommand("compare", "Train several algorithms with several seeds; a table and a picture");
   auto options = std::make_shared<CompareOptions>();
   AddRunOptions(*command, &options->run, /*with_config=*/false, /*with_out=*/true);
+  for (const char* plural : {"--algorithm", "--seed"}) {  // here they have plurals
+    command->remove_option(command->get_option(plural));
+  }
   command->add_option("--algorithms", options->algorithms, "Comma-separated")->capture_default_str();
   command->add_option("--seeds", options->seeds, "Seeds 0 to N-1")
       ->capture_default_str()
