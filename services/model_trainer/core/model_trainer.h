@@ -40,10 +40,10 @@ class ModelTrainer {
   virtual absl::Status AddRows(const TransitionChunk& chunk) = 0;
   virtual int64_t num_rows() const = 0;
 
-  // Trains until no member's holdout error has improved for `patience` passes, then restores each member's
-  // best weights. FAILED_PRECONDITION with fewer than 2 rows. A non-finite loss restores the weights of
-  // before and answers DATA_LOSS; after config.max_non_finite in a row, FAILED_PRECONDITION. A stopped
-  // training, too, leaves everything as it was before.
+  // Trains until no member's holdout error has improved for `patience` passes and `patience_steps` gradient
+  // steps, then restores each member's best weights. FAILED_PRECONDITION with fewer than 2 rows. A non-finite
+  // loss restores the weights of before and answers DATA_LOSS; after config.max_non_finite in a row,
+  // FAILED_PRECONDITION. A stopped training, too, leaves everything as it was before.
   virtual absl::StatusOr<TrainingReport> Train() = 0;
 
   virtual int64_t num_trainings() const = 0;
