@@ -106,7 +106,8 @@ absl::StatusOr<Run> ReadRun(const fs::path& folder) {
     demorl::config::v1::RunConfig config;
     RETURN_IF_ERROR(MergeTextProtoFile(folder / "config.textproto", &config));
     run.environment_id = config.environment();
-    run.algorithm = config.algorithm();
+    run.algorithm =
+        config.preset().empty() ? config.algorithm() : absl::StrCat(config.algorithm(), " ", config.preset());
   }
   if (run.algorithm.empty()) {
     const fs::path name = fs::absolute(folder, error).lexically_normal();

@@ -10,8 +10,8 @@
 
 namespace demorl {
 
-// One learning curve: mean and spread of evaluation returns over the seeds of one algorithm on one
-// environment.
+// One learning curve: mean and spread of evaluation returns over the seeds of one algorithm with one preset
+// on one environment.
 struct LearningCurve {
   struct Point {
     int64_t environment_steps = 0;
@@ -21,7 +21,7 @@ struct LearningCurve {
     int num_seeds = 0;
   };
   std::string environment_id;
-  std::string algorithm;
+  std::string algorithm;  // and its preset, where one was named
   int num_seeds = 0;
   std::vector<Point> points;
 };

@@ -62,6 +62,16 @@ TEST_F(PlotTest, AveragesTheSeedsOfOneAlgorithmAndKeepsAlgorithmsApart) {
   EXPECT_DOUBLE_EQ(curves[1].points[0].stddev_return, 4);  // of the one seed's episodes
 }
 
+TEST_F(PlotTest, KeepsRunsWithANamedPresetApart) {
+  const std::string rows = absl::StrCat(kHeader, "1000,10,1,5,5,1,2\n");
+  const auto plain = MakeRun("plain", "sac", rows);
+  const auto preset = MakeRun("preset", "sac\"\npreset: \"paper_scale", rows);
+  ASSERT_OK_AND_ASSIGN(const std::vector<LearningCurve> curves, LoadLearningCurves({plain, preset}));
+  ASSERT_EQ(curves.size(), 2u);
+  EXPECT_EQ(curves[0].algorithm, "sac");
+  EXPECT_EQ(curves[1].algorithm, "sac paper_scale");
+}
+
 TEST_F(PlotTest, InterpolatesBetweenEvaluationsButNeverBeyondTheLast) {
   const auto a = MakeRun("a", "sac", absl::StrCat(kHeader, "1000,10,1,5,5,1,2\n3000,30,1,5,5,1,2\n"));
   const auto b = MakeRun("b", "sac", absl::StrCat(kHeader, "2000,40,1,5,5,1,2\n"));
