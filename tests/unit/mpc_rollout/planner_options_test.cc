@@ -145,7 +145,7 @@ TEST(PresetsTest, MbpoIsThePolicysOwnRollouts) {
 }
 
 TEST(PresetsTest, MdemorlFollowsThePaperAndTheAuthorsRatio) {
-  const DmdMpcOptions options = OptionsOf("mdemorl");
+  const DmdMpcOptions options = OptionsOf("mdemorl", "Hopper");
   EXPECT_EQ(options.objective, ObjectiveKind::kEliteUniform);
   EXPECT_EQ(options.population_size, 100);
   EXPECT_EQ(HorizonSteps(options.horizon, 0), 5);
@@ -155,6 +155,14 @@ TEST(PresetsTest, MdemorlFollowsThePaperAndTheAuthorsRatio) {
   EXPECT_EQ(config.sac().real_ratio().end_value(), 0.8);
   EXPECT_EQ(config.sac().updates_per_step(), 40);
   EXPECT_EQ(HorizonSteps(OptionsOf("mdemorl", "Humanoid").horizon, 40'000), 10);
+}
+
+TEST(PresetsTest, MdemorlAndMopacPlanOneStepFromANoisyDrawOnTheCheetah) {
+  for (const std::string algorithm : {"mdemorl", "mopac"}) {
+    const DmdMpcOptions options = OptionsOf(algorithm, "HalfCheetah");
+    EXPECT_EQ(HorizonSteps(options.horizon, 40'000), 1);
+    EXPECT_TRUE(options.sampled_policy && options.noisy_base && options.average_noise);
+  }
 }
 
 TEST(PresetsTest, ParityKeepsTheDeparturesOfTheAuthorsCode) {
