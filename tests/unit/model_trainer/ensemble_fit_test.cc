@@ -139,15 +139,34 @@ TEST_F(FitEnsembleTest, APatienceInStepsOutlastsShortPasses) {
   EXPECT_EQ(result.report.passes, 150);  // of one batch
 }
 
+TEST_F(FitEnsembleTest, TheOptimiserStartsAnewWithEachTraining) {
+  const FitOptions options = {.batch_size = 32, .max_passes = 2, .seed = 3};
+  ASSERT_OK(FitEnsemble(inputs_, targets_, options, &ensemble_));
+  ASSERT_OK_AND_ASSIGN(const FitResult result, FitEnsemble(inputs_, targets_, options, &ensemble_));
+  const TorchState state = ensemble_.State();
+  EXPECT_EQ(state.words.at("ensemble.adam.num_steps")[0],
+            static_cast<uint64_t>(result.report.gradient_steps));
+  ensemble_.ResetOptimiser();
+  for (const auto& [name, tensor] : ensemble_.State().tensors) {
+    if (name.find("moment") != std::string::npos) {
+      EXPECT_EQ(tensor.abs().max().item<float>(), 0) << name;
+    }
+  }
+}
+
 // A warm start on rows of another law ends no worse on the holdout than it began.
 TEST_F(FitEnsembleTest, KeepsTheWeightsOfBeforeWhereNothingIsBetter) {
   const FitOptions options = {.batch_size = 32, .max_passes = 30, .seed = 3};
   ASSERT_OK(FitEnsemble(inputs_, targets_, options, &ensemble_));
+  const std::vector<double> before = HoldoutErrors(options);
   const RowSplit split = SplitRows(300, options);
   const at::Tensor training = ToTensor(split.training, {static_cast<int64_t>(split.training.size())});
   targets_.index_put_({training}, targets_.index_select(0, training).flip(0));
   ASSERT_OK_AND_ASSIGN(const FitResult result, FitEnsemble(inputs_, targets_, options, &ensemble_));
-  EXPECT_EQ(HoldoutErrors(options), result.history.front());
+  const std::vector<double> after = HoldoutErrors(options);
+  for (size_t member = 0; member < before.size(); ++member) {
+    EXPECT_NEAR(after[member], before[member], 1e-5);  // the normalisers add the same rows in another order
+  }
   EXPECT_LT(result.history.front()[0], result.history.back()[0]);
 }
 

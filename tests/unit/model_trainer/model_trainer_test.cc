@@ -78,6 +78,8 @@ TEST(RowMirrorTest, KeepsTheNewestRowsInOrder) {
     ASSERT_OK(reference.Add(chunk));
     const int64_t rows = std::min(50, 13 * (i + 1));
     ASSERT_EQ(mirror.num_rows(), rows);
+    EXPECT_EQ(mirror.num_dropped(), 13 * (i + 1) - rows);
+    EXPECT_EQ(reference.num_dropped(), 0);
     const auto same = [&](auto kept, auto all, int64_t width) {
       ASSERT_EQ(kept.size(), rows * width);
       EXPECT_TRUE(std::equal(kept.rbegin(), kept.rend(), all.rbegin()));
