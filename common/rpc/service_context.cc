@@ -17,7 +17,8 @@ std::string RunConfigHash(const demorl::config::v1::RunConfig& config) {
 absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunConfig& config,
                                                 const std::string& data_dir, Metrics* metrics,
                                                 std::shared_ptr<grpc::Channel> replay,
-                                                std::shared_ptr<grpc::Channel> snapshot) {
+                                                std::shared_ptr<grpc::Channel> snapshot,
+                                                std::shared_ptr<grpc::Channel> mpc_rollout) {
   HostedContext hosted;
   if (!data_dir.empty()) {
     ASSIGN_OR_RETURN(hosted.data_dir, DataDir::Open(data_dir));
@@ -28,6 +29,7 @@ absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunCon
   hosted.context.data_dir = data_dir;
   hosted.context.replay = std::move(replay);
   hosted.context.snapshot = std::move(snapshot);
+  hosted.context.mpc_rollout = std::move(mpc_rollout);
   hosted.context.metrics = metrics;
   return hosted;
 }

@@ -26,6 +26,7 @@ struct ServiceContext {
   uint64_t start_count = 1;
   std::shared_ptr<grpc::Channel> replay;
   std::shared_ptr<grpc::Channel> snapshot;
+  std::shared_ptr<grpc::Channel> mpc_rollout;
   // Outlives the component.
   Metrics* metrics = nullptr;
 };
@@ -46,7 +47,8 @@ struct HostedContext {
 absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunConfig& config,
                                                 const std::string& data_dir, Metrics* metrics,
                                                 std::shared_ptr<grpc::Channel> replay,
-                                                std::shared_ptr<grpc::Channel> snapshot);
+                                                std::shared_ptr<grpc::Channel> snapshot,
+                                                std::shared_ptr<grpc::Channel> mpc_rollout = nullptr);
 
 // Hash over all that shapes the result of a run: run_id and the addresses and folders of services do not
 // count.

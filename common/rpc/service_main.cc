@@ -101,7 +101,8 @@ absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const Comp
       const HostedContext hosted,
       MakeHostedContext(config, server.data_dir(), metrics.get(),
                         ChannelTo(config.services().has_replay(), config.services().replay()),
-                        ChannelTo(config.services().has_snapshot(), config.services().snapshot())));
+                        ChannelTo(config.services().has_snapshot(), config.services().snapshot()),
+                        ChannelTo(config.services().has_mpc_rollout(), config.services().mpc_rollout())));
   spdlog::info("run {}, configuration {}, seed {}, revision {}, start {}\n{}", config.run_id(),
                hosted.context.config_hash, config.seed(), Revision(), hosted.context.start_count,
                ToTextProto(config));

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/time/clock.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/grpc_status.h"
 #include "demorl/evaluation/v1/evaluation_service.grpc.pb.h"
 #include "grpcpp/client_context.h"
@@ -17,6 +18,9 @@ struct ActorClient::Impl {
 };
 
 namespace {
+
+// How long a stop may take to be seen.
+constexpr absl::Duration kStopInterval = absl::Milliseconds(100);
 
 ActorEvaluation Summarise(const pb::EvaluateResponse& response) {
   ActorEvaluation evaluation;
@@ -36,6 +40,24 @@ ActorEvaluation Summarise(const pb::EvaluateResponse& response) {
   return evaluation;
 }
 
+absl::Status CallEvaluate(pb::EvaluationService::Stub* stub, const pb::EvaluateRequest& request,
+                          const StopToken& stop, grpc::ClientContext* context,
+                          pb::EvaluateResponse* response) {
+  StopSource done;
+  grpc::Status end;
+  // Its own copy: this function may return before the callback does.
+  stub->async()->Evaluate(context, &request, response, [&end, done](const grpc::Status& status) mutable {
+    end = status;
+    done.RequestStop();
+  });
+  while (!done.token().WaitFor(kStopInterval)) {
+    if (stop.stop_requested()) {
+      context->TryCancel();
+    }
+  }
+  return FromGrpcStatus(end);
+}
+
 }  // namespace
 
 ActorClient::ActorClient(std::shared_ptr<grpc::Channel> channel, std::string run_id)
@@ -50,13 +72,13 @@ absl::StatusOr<ActorEvaluation> ActorClient::Evaluate(const ActorEvaluationOptio
   request.set_num_episodes(static_cast<uint32_t>(options.num_episodes));
   request.set_seed(options.seed);
   request.set_stochastic(options.stochastic);
+  request.set_planned(options.planned);
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
-  pb::EvaluateResponse response;
-  const absl::Status status = FromGrpcStatus(impl_->stub->Evaluate(&context, request, &response));
-  if (!status.ok()) {
-    return status;
+  if (options.timeout != absl::InfiniteDuration()) {
+    context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
   }
+  pb::EvaluateResponse response;
+  RETURN_IF_ERROR(CallEvaluate(impl_->stub.get(), request, options.stop, &context, &response));
   if (response.returns_size() == 0 || response.lengths_size() != response.returns_size()) {
     return absl::InternalError("the actor answered without episodes");
   }

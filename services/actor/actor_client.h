@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/concurrency/stop_token.h"
 #include "grpcpp/channel.h"
 
 namespace demorl {
@@ -16,7 +17,11 @@ struct ActorEvaluationOptions {
   // A version in the snapshot store; 0 for the actor's current policy.
   uint64_t policy_version = 0;
   bool stochastic = false;
+  // By online plans instead of a policy; only where the run's actors act so.
+  bool planned = false;
   absl::Duration timeout = absl::Minutes(10);
+  // Gives the evaluation up: CANCELLED.
+  StopToken stop;
 };
 
 struct ActorEvaluation {

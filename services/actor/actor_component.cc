@@ -8,10 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "common/base/status_macros.h"
+#include "common/config/run_modes.h"
 #include "common/env/registry.h"
 #include "services/actor/actor_metrics.h"
 #include "services/actor/collection_loop.h"
 #include "services/actor/evaluation_service.h"
+#include "services/mpc_rollout/mpc_rollout_client.h"
 
 namespace demorl {
 namespace {
@@ -36,6 +38,8 @@ class ActorComponent final : public ServiceComponent {
     std::unique_ptr<ActorMetrics> metrics;
     std::unique_ptr<ReplayClient> replay;
     std::unique_ptr<SnapshotClient> snapshots;
+    // Null where the policy acts.
+    std::unique_ptr<MpcRolloutClient> planning;
     std::unique_ptr<CollectionLoop> loop;
     EnvironmentFactory factory;
     EvaluationService::Options evaluation;
@@ -77,6 +81,9 @@ class ActorComponent final : public ServiceComponent {
   absl::StatusOr<std::string> Checkpoint() override { return std::string(); }
 
   absl::Status Drain(absl::Time deadline) override {
+    if (parts_.planning != nullptr) {
+      parts_.planning->Close();
+    }
     evaluations_.Close();
     return parts_.loop->Drain(deadline);
   }
@@ -106,7 +113,8 @@ class ActorComponent final : public ServiceComponent {
 
 absl::StatusOr<std::unique_ptr<EpisodeCollector>> MakeCollector(const ServiceContext& context,
                                                                 const std::string& writer_id,
-                                                                const EnvironmentFactory& factory) {
+                                                                const EnvironmentFactory& factory,
+                                                                const PlannerSource& planners) {
   const ActorConfig& config = context.config.actor();
   // Episodes of a restarted actor are neither numbered nor drawn like those before.
   return CreateEpisodeCollector(
@@ -115,18 +123,19 @@ absl::StatusOr<std::unique_ptr<EpisodeCollector>> MakeCollector(const ServiceCon
        .num_threads = config.num_threads(),
        .chunk_steps = config.chunk_steps(),
        .seed = SplitSeed(context.config.seed(), absl::StrCat("actor/", writer_id), context.start_count),
-       .first_episode_id = context.start_count << kEpisodeCounterBits},
+       .first_episode_id = context.start_count << kEpisodeCounterBits,
+       .planners = planners},
       factory);
 }
 
 absl::StatusOr<std::unique_ptr<CollectionLoop>> MakeLoop(const ServiceContext& context,
                                                          const EnvironmentFactory& factory,
-                                                         ReplayClient& replay, SnapshotClient& snapshots,
-                                                         ActorMetrics* metrics) {
+                                                         const PlannerSource& planners, ReplayClient& replay,
+                                                         SnapshotClient& snapshots, ActorMetrics* metrics) {
   const RunConfig& config = context.config;
   const std::string writer_id = WriterId(config.actor());
   CollectionLoop::Parts parts;
-  ASSIGN_OR_RETURN(parts.collector, MakeCollector(context, writer_id, factory));
+  ASSIGN_OR_RETURN(parts.collector, MakeCollector(context, writer_id, factory, planners));
   if (config.actor().has_spool_dir() && !config.actor().spool_dir().empty()) {
     ASSIGN_OR_RETURN(parts.spool, ChunkSpool::Open({.folder = config.actor().spool_dir()}));
   }
@@ -137,12 +146,20 @@ absl::StatusOr<std::unique_ptr<CollectionLoop>> MakeLoop(const ServiceContext& c
                                     .simulated = true});
   parts.policies = snapshots.Watch(SNAPSHOT_KIND_POLICY);
   parts.metrics = metrics;
-  return std::make_unique<CollectionLoop>(
-      CollectionOptions{.environment_steps = config.environment_steps(),
-                        .learning_starts = config.sac().learning_starts(),
-                        .num_environments = config.actor().num_environments(),
-                        .max_run_ahead_steps = config.actor().max_run_ahead_steps()},
-      std::move(parts));
+  CollectionOptions options{.environment_steps = config.environment_steps(),
+                            .learning_starts = config.sac().learning_starts(),
+                            .num_environments = config.actor().num_environments(),
+                            .max_run_ahead_steps = config.actor().max_run_ahead_steps()};
+  if (ActsByPlans(config)) {
+    options.first_policy_wait = absl::ZeroDuration();
+  }
+  return std::make_unique<CollectionLoop>(options, std::move(parts));
+}
+
+// Of the environments that the factory makes.
+absl::StatusOr<std::string> SchemaHash(const EnvironmentFactory& factory) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, factory(/*seed=*/0));
+  return environment->spec().SchemaHash();
 }
 
 }  // namespace
@@ -155,16 +172,29 @@ absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeActorComponentOn(const Ser
         "services.snapshot");
   }
   const RunConfig& config = context.config;
+  if (ActsByPlans(config) && context.mpc_rollout == nullptr) {
+    return absl::FailedPreconditionError(
+        "this run acts by plans, so the actor needs the address of mpc_rollout; set services.mpc_rollout");
+  }
   ActorComponent::Parts parts;
   parts.metrics = std::make_unique<ActorMetrics>(*context.metrics);
   parts.replay = std::make_unique<ReplayClient>(context.replay, config.run_id());
   parts.snapshots = std::make_unique<SnapshotClient>(context.snapshot, config.run_id());
-  ASSIGN_OR_RETURN(parts.loop,
-                   MakeLoop(context, factory, *parts.replay, *parts.snapshots, parts.metrics.get()));
+  PlannerSource planners;
+  if (ActsByPlans(config)) {
+    ASSIGN_OR_RETURN(const std::string schema_hash, SchemaHash(factory));
+    parts.planning = std::make_unique<MpcRolloutClient>(
+        context.mpc_rollout, MpcRolloutClientOptions{.run_id = config.run_id(), .schema_hash = schema_hash});
+    planners.make_planner = [client = parts.planning.get()] { return client->OpenPlanner(); };
+    planners.true_simulator = !TrainsModel(config);
+  }
+  ASSIGN_OR_RETURN(
+      parts.loop, MakeLoop(context, factory, planners, *parts.replay, *parts.snapshots, parts.metrics.get()));
   parts.factory = factory;
   parts.evaluation = {.run_id = config.run_id(),
                       .environment_id = config.environment(),
-                      .num_threads = config.actor().num_threads()};
+                      .num_threads = config.actor().num_threads(),
+                      .planners = planners};
   return std::make_unique<ActorComponent>(std::move(parts));
 }
 

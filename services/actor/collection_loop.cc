@@ -267,8 +267,11 @@ absl::Status CollectionLoop::Collect() {
     RETURN_IF_ERROR(Flush());
     AdoptFirstPolicy();
   }
-  parts_.collector->Step(random_actions);
+  const absl::Status planned = parts_.collector->Step(random_actions);
   RETURN_IF_ERROR(Send(parts_.collector->TakeChunk(/*flush=*/false), absl::InfiniteFuture()));
+  if (!planned.ok()) {
+    return WaitForPlanner(planned);
+  }
   non_finite_in_a_row_ = parts_.collector->num_steps() > steps_before ? 0 : non_finite_in_a_row_ + 1;
   if (non_finite_in_a_row_ >= options_.max_failures) {
     return absl::InternalError(
@@ -279,6 +282,20 @@ absl::Status CollectionLoop::Collect() {
                           : absl::StrCat("collecting with policy ", parts_.collector->policy_version()));
   TrimSpool();
   Report();
+  return absl::OkStatus();
+}
+
+absl::Status CollectionLoop::WaitForPlanner(const absl::Status& reason) {
+  // Rows that wait here cannot be trained on, and a model may be what the planner waits for.
+  RETURN_IF_ERROR(Flush());
+  TrimSpool();
+  Report();
+  if (!IsRetryable(reason) && !absl::IsCancelled(reason)) {  // cancelled: the planner drains, or this actor
+    return reason;
+  }
+  Describe(ComponentState::kRunning, absl::StrCat("waiting for a plan: ", reason.message()));
+  absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithDeadline(absl::Condition(&stop_), Slice());
   return absl::OkStatus();
 }
 

@@ -29,7 +29,8 @@ struct CollectionOptions {
   int num_environments = 1;
   // Rows that the run-ahead limit can ever allow at once.
   int64_t max_run_ahead_steps = 1;
-  // How long to wait for the first policy once learning has started, before acting at random on.
+  // How long to wait for the first policy once learning has started, before acting at random on; 0 where
+  // plans act.
   absl::Duration first_policy_wait = absl::Seconds(5);
   // Refused policies, or steps with nothing but non-finite numbers, in a row that make the loop unhealthy.
   int max_failures = 10;
@@ -78,6 +79,8 @@ class CollectionLoop {
   absl::Status RecoverSpool();
   absl::Status Collect();
   absl::Status WaitForAllowance(int64_t rows);
+  // After a step that some planner did not plan.
+  absl::Status WaitForPlanner(const absl::Status& reason);
   absl::Status CheckFinished();
   absl::Status Send(TransitionChunk chunk, absl::Time give_up);
   absl::Status SendPiece(const TransitionChunk& chunk, absl::Time give_up);

@@ -42,6 +42,11 @@ absl::Status EvaluationService::Validate(const EvaluateRequest& request) const {
     return absl::InvalidArgumentError(
         absl::StrCat("num_episodes is ", request.num_episodes(), ", 1 to ", kMaxEpisodes, " are allowed"));
   }
+  if (request.planned() && !options_.planners.make_planner) {
+    return absl::FailedPreconditionError(
+        "an evaluation by plans, but the actors of this run follow the policy; planner.sink is not "
+        "PLAN_SINK_ACT or PLAN_SINK_BOTH");
+  }
   if (request.max_episode_steps() > kMaxEpisodeSteps) {
     return absl::InvalidArgumentError(absl::StrCat("max_episode_steps is ", request.max_episode_steps(),
                                                    ", at most ", kMaxEpisodeSteps, " is allowed"));
@@ -51,6 +56,9 @@ absl::Status EvaluationService::Validate(const EvaluateRequest& request) const {
 
 absl::StatusOr<TensorFile> EvaluationService::LoadPolicy(const EvaluateRequest& request,
                                                          EvaluateResponse* response) const {
+  if (request.planned()) {
+    return TensorFile();
+  }
   if (request.policy_case() == EvaluateRequest::kPolicyPayload) {
     return DecodeSafetensors(request.policy_payload());
   }
@@ -72,6 +80,9 @@ grpc::ServerUnaryReactor* EvaluationService::Evaluate(grpc::CallbackServerContex
     job.options.seed = request->seed();
     job.options.max_episode_steps = static_cast<int>(request->max_episode_steps());
     job.options.stochastic = request->stochastic();
+    if (request->planned()) {
+      job.options.planners = options_.planners;
+    }
     job.options.num_threads = options_.num_threads;
     job.options.cancelled = [context] { return context->IsCancelled(); };
     job.load_policy = [this, request, response] { return LoadPolicy(*request, response); };

@@ -25,6 +25,8 @@ class EvaluationService final : public demorl::evaluation::v1::EvaluationService
     std::string run_id;
     std::string environment_id;
     int num_threads = 1;
+    // Makes no planners where the run's actors follow the policy.
+    PlannerSource planners;
   };
 
   // Borrows the queue and the metrics.

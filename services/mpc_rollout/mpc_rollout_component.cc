@@ -48,7 +48,12 @@ class MpcRolloutComponent final : public ServiceComponent {
     return absl::OkStatus();
   }
 
-  ComponentStatus Status() const override { return worker_.Status(); }
+  ComponentStatus Status() const override {
+    ComponentStatus status = worker_.Status();
+    status.figures["plans"] = metrics_.plans.Value();
+    status.figures["fallbacks"] = metrics_.fallbacks.Value();
+    return status;
+  }
 
   absl::Status Pause() override {
     worker_.SetPaused(true);

@@ -10,8 +10,8 @@
 #include "absl/time/clock.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
+#include "common/config/run_modes.h"
 #include "services/mpc_rollout/chunking.h"
-#include "services/mpc_rollout/core/planner_options.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
@@ -136,7 +136,7 @@ absl::StatusOr<T> RolloutWorker::AskUntilThere(const std::function<absl::StatusO
 
 absl::Status RolloutWorker::Prepare() {
   ASSIGN_OR_RETURN(environment_, AskUntilThere(parts_.find_environment));
-  if (!FillsTable(parts_.config.planner())) {
+  if (!FillsPlannedTable(parts_.config)) {
     SetDetail(ComponentState::kRunning, "plans on request only");
     return absl::OkStatus();
   }

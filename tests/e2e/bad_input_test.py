@@ -28,7 +28,9 @@ class BadInputTest(RunTest):
         self.refused(*self.train(*pendulum, "--set", "sac.discount=2"), says=["sac.discount", "2", "1"])
         self.refused(*self.train("--config", self.folder / "none.textproto"), says=["none.textproto"])
         self.refused("eval", "--run", self.folder / "nowhere", says=["nowhere", "config.textproto"])
-        self.refused("compare", *pendulum, "--algorithms", "sac,pets", "--out", self.folder / "run", says=["pets"])
+        self.refused(*self.train(*pendulum, "--algorithm", "pets", "--deterministic"), says=["pets", "--deterministic"])
+        self.refused("compare", "--env", "Pendulum-v1", "--algorithms", "sac,pets", "--out", self.folder / "run",
+                     says=["pets", "Pendulum-v1"])
         self.refused("status", "--run", self.folder / "nowhere", says=["nowhere"])
         self.assertFalse((self.folder / "run").exists())
 

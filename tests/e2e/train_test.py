@@ -62,6 +62,32 @@ class TrainTest(RunTest):
         self.assertGreater((root / "compare.png").stat().st_size, 5000)
         self.assertIn("sac", (root / "compare.svg").read_text())
 
+    def test_a_planner_acts_on_the_true_simulator_without_learner_and_model(self):
+        run = self.folder / "run"
+        command = ["train", "--env", "InvertedPendulum-v5", "--algorithm", "dmd_mpc", "--steps", "300", "--out", run,
+                   "--set", "sac.learning_starts=50", "--set", "planner.population_size=40",
+                   "--set", "actor.evaluation_episodes=3"]
+        self.must(*command)
+        summary = read_summary(run)
+        self.assertTrue(summary["finished"])
+        self.assertEqual(summary["updates"], 0)
+        self.assertFalse((run / "sac_learner").exists() or (run / "model_trainer").exists())
+        # A random policy holds the pole for about 5 steps.
+        self.assertGreater(float(read_table(run / "eval.csv")[-1]["mean_return"]), 60)
+
+    def test_a_planner_acts_on_a_model_that_is_learned_meanwhile(self):
+        run = self.folder / "run"
+        self.must("train", *SMALL, "--algorithm", "pets", "--steps", "600", "--out", run,
+                  "--set", "planner.population_size=50", "--set", "planner.num_particles=3",
+                  "--set", "planner.horizon={start_value: 12 end_value: 12}", "--set", "planner.num_iterations=2",
+                  "--set", "actor.evaluation_episodes=2", "--set", "actor.evaluation_interval_steps=0")
+        summary = read_summary(run)
+        self.assertTrue(summary["finished"])
+        self.assertGreater(summary["model_trainings"], 0)
+        self.assertEqual(summary["planned_rows"], 0)
+        self.assertFalse((run / "sac_learner").exists())
+        self.assertGreater(float(read_table(run / "eval.csv")[-1]["mean_return"]), 20)
+
     def test_an_environment_that_is_not_native_runs_in_the_python_actor(self):
         run = self.folder / "run"
         self.must("train", "--env", "Pendulum-v1", "--algorithm", "mdemorl", "--steps", "1000", "--out", run,

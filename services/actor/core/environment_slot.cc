@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include "common/base/status_macros.h"
+
 namespace demorl {
 namespace {
 
@@ -74,8 +76,10 @@ bool RestoreSegment(int observation_size, int action_size, StateReader* reader, 
          RestoreFlag(reader, &segment->terminated) && RestoreFlag(reader, &segment->truncated);
 }
 
-EnvironmentSlot::EnvironmentSlot(std::unique_ptr<Environment> environment, uint64_t action_seed)
+EnvironmentSlot::EnvironmentSlot(std::unique_ptr<Environment> environment, uint64_t action_seed,
+                                 std::unique_ptr<EnvironmentPlanner> planner)
     : environment_(std::move(environment)),
+      planner_(std::move(planner)),
       random_(action_seed),
       observation_(spec().observation_size),
       action_(spec().action_size),
@@ -114,13 +118,23 @@ bool EnvironmentSlot::Start() {
   return true;
 }
 
-void EnvironmentSlot::ChooseAction(MlpPolicy* policy) {
-  if (policy == nullptr) {
-    for (float& value : action_) {
-      value = static_cast<float>(random_.Uniform(-1, 1));
+absl::StatusOr<uint64_t> EnvironmentSlot::ChooseAction(Behaviour behaviour, MlpPolicy* policy,
+                                                       uint64_t policy_version) {
+  switch (behaviour) {
+    case Behaviour::kUniformRandom:
+      for (float& value : action_) {
+        value = static_cast<float>(random_.Uniform(-1, 1));
+      }
+      policy_version = 0;
+      break;
+    case Behaviour::kPolicy:
+      policy->Sample(observation_, random_, action_);
+      break;
+    case Behaviour::kPlanner: {
+      ASSIGN_OR_RETURN(policy_version,
+                       planner_->Plan(*environment_, observation_, episode_.length == 0, action_));
+      break;
     }
-  } else {
-    policy->Sample(observation_, random_, action_);
   }
   bool finite = true;
   for (size_t i = 0; i < action_.size(); ++i) {
@@ -131,20 +145,22 @@ void EnvironmentSlot::ChooseAction(MlpPolicy* policy) {
     command_[i] = action_[i];
   }
   num_non_finite_ += finite ? 0 : 1;
+  return policy_version;
 }
 
-void EnvironmentSlot::Step(MlpPolicy* policy, uint64_t policy_version, int chunk_steps) {
+absl::Status EnvironmentSlot::Step(Behaviour behaviour, MlpPolicy* policy, uint64_t policy_version,
+                                   int chunk_steps) {
   if (needs_reset_ && !Start()) {
-    return;
+    return absl::OkStatus();
   }
-  ChooseAction(policy);
+  ASSIGN_OR_RETURN(const uint64_t version, ChooseAction(behaviour, policy, policy_version));
   const Timestep timestep = environment_->Step(command_);
   if (!Observe(timestep)) {
     ++num_non_finite_;
     Truncate();
-    return;
+    return absl::OkStatus();
   }
-  Record(timestep, policy == nullptr ? 0 : policy_version);
+  Record(timestep, version);
   if (timestep.step_type == StepType::kLast) {
     open_.terminated = timestep.terminated;
     open_.truncated = timestep.truncated;
@@ -155,6 +171,7 @@ void EnvironmentSlot::Step(MlpPolicy* policy, uint64_t policy_version, int chunk
   } else if (open_.num_steps >= chunk_steps) {
     CloseSegment();
   }
+  return absl::OkStatus();
 }
 
 void EnvironmentSlot::Record(const Timestep& timestep, uint64_t policy_version) {

@@ -9,15 +9,21 @@
 #include "common/env/state_codec.h"
 #include "common/policy/mlp_policy.h"
 #include "common/tensor/transition_chunk.h"
+#include "services/actor/core/environment_planner.h"
 #include "services/actor/core/episode_collector.h"
 
 namespace demorl {
+
+// What chooses the action of a step.
+enum class Behaviour { kUniformRandom, kPolicy, kPlanner };
 
 // One environment of a collector with its running episode. Thread-compatible: different slots may be stepped
 // on different threads.
 class EnvironmentSlot {
  public:
-  EnvironmentSlot(std::unique_ptr<Environment> environment, uint64_t action_seed);
+  // Without `planner` (null) there is no Behaviour::kPlanner.
+  EnvironmentSlot(std::unique_ptr<Environment> environment, uint64_t action_seed,
+                  std::unique_ptr<EnvironmentPlanner> planner = nullptr);
 
   bool in_episode() const { return in_episode_; }
   const EnvironmentSpec& spec() const { return environment_->spec(); }
@@ -25,9 +31,10 @@ class EnvironmentSlot {
   // The next Step starts this episode.
   void BeginEpisode(uint64_t episode_id);
 
-  // One control step; `policy` null for uniform random actions, recorded as version 0. Closes the open
-  // segment at `chunk_steps` and at the end of the episode.
-  void Step(MlpPolicy* policy, uint64_t policy_version, int chunk_steps);
+  // One control step. `policy` is for Behaviour::kPolicy, `policy_version` its version; random actions are
+  // recorded as version 0, planned ones with the planner's policy. Closes the open segment at `chunk_steps`
+  // and at the end of the episode. An error is the planner's; the environment has then not moved.
+  absl::Status Step(Behaviour behaviour, MlpPolicy* policy, uint64_t policy_version, int chunk_steps);
 
   // Closes the open segment without ending the episode; no effect if it is empty.
   void CloseSegment();
@@ -46,13 +53,15 @@ class EnvironmentSlot {
 
  private:
   bool Start();
-  void ChooseAction(MlpPolicy* policy);
+  // The version of the policy behind the action.
+  absl::StatusOr<uint64_t> ChooseAction(Behaviour behaviour, MlpPolicy* policy, uint64_t policy_version);
   // Takes over the observation; false if it is not finite.
   bool Observe(const Timestep& timestep);
   void Record(const Timestep& timestep, uint64_t policy_version);
   void OpenSegment(int first_step);
 
   std::unique_ptr<Environment> environment_;
+  std::unique_ptr<EnvironmentPlanner> planner_;
   Random random_;
   bool in_episode_ = false;
   bool needs_reset_ = true;

@@ -41,22 +41,27 @@ class BatchCollector final : public EpisodeCollector {
     return absl::OkStatus();
   }
 
-  void Step(bool random_actions) override {
+  absl::Status Step(bool random_actions) override {
     for (EnvironmentSlot& slot : slots_) {
       if (!slot.in_episode()) {
         slot.BeginEpisode(next_episode_id_++);
       }
     }
     const size_t stride = pool_.num_threads();
+    const Behaviour behaviour = BehaviourFor(random_actions);
+    std::vector<absl::Status> statuses(stride);  // by thread
     pool_.Run([&](int thread) {
-      MlpPolicy* policy = random_actions ? nullptr : policies_[thread].get();
       for (size_t i = thread; i < slots_.size(); i += stride) {
-        slots_[i].Step(policy, policy_version_, options_.chunk_steps);
+        statuses[thread].Update(
+            slots_[i].Step(behaviour, policies_[thread].get(), policy_version_, options_.chunk_steps));
       }
     });
     for (EnvironmentSlot& slot : slots_) {
       Collect(slot);
     }
+    const auto failed = std::find_if(statuses.begin(), statuses.end(),
+                                     [](const absl::Status& status) { return !status.ok(); });
+    return failed == statuses.end() ? absl::OkStatus() : *failed;
   }
 
   TransitionChunk TakeChunk(bool flush) override {
@@ -84,6 +89,16 @@ class BatchCollector final : public EpisodeCollector {
   absl::Status RestoreState(absl::string_view state) override;
 
  private:
+  Behaviour BehaviourFor(bool random_actions) const {
+    if (random_actions) {
+      return Behaviour::kUniformRandom;
+    }
+    if (options_.planners.make_planner) {
+      return Behaviour::kPlanner;
+    }
+    return policies_.front() == nullptr ? Behaviour::kUniformRandom : Behaviour::kPolicy;
+  }
+
   // Takes over what a slot has produced; in slot order, so that threads have no influence.
   void Collect(EnvironmentSlot& slot) {
     for (Segment& segment : slot.TakeSegments()) {
@@ -223,7 +238,9 @@ absl::StatusOr<std::unique_ptr<EpisodeCollector>> CreateEpisodeCollector(
   for (int i = 0; i < options.num_environments; ++i) {
     ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment,
                      factory(SplitSeed(options.seed, "environment", i)));
-    slots.emplace_back(std::move(environment), SplitSeed(options.seed, "action", i));
+    ASSIGN_OR_RETURN(std::unique_ptr<EnvironmentPlanner> planner,
+                     EnvironmentPlanner::Create(options.planners));
+    slots.emplace_back(std::move(environment), SplitSeed(options.seed, "action", i), std::move(planner));
   }
   return std::make_unique<BatchCollector>(options, std::move(slots));
 }

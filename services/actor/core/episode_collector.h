@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/env/environment.h"
+#include "common/planning/online_planner.h"
 #include "common/policy/mlp_policy.h"
 #include "common/tensor/transition_chunk.h"
 
@@ -36,6 +37,8 @@ class EpisodeCollector {
     uint64_t seed = 0;
     // First episode id; ids grow by one per episode.
     uint64_t first_episode_id = 1;
+    // Where it makes planners, these choose the actions instead of the policy.
+    PlannerSource planners;
   };
 
   static absl::StatusOr<std::unique_ptr<EpisodeCollector>> Create(const Options& options);
@@ -48,8 +51,10 @@ class EpisodeCollector {
   virtual absl::Status SetPolicy(const TensorFile& tensors, uint64_t version) = 0;
   virtual uint64_t policy_version() const = 0;
 
-  // One step of every environment; actions are uniform random while `random_actions` or without a policy.
-  virtual void Step(bool random_actions) = 0;
+  // One step of every environment; actions are uniform random while `random_actions`, or without a policy
+  // where there are no planners. An error is the first of a planner; its environments have not moved, the
+  // others have.
+  virtual absl::Status Step(bool random_actions) = 0;
 
   // Steps of all environments so far that were recorded.
   virtual int64_t num_steps() const = 0;
@@ -80,6 +85,8 @@ struct EvaluationOptions {
   // 0 for the environment's own limit.
   int max_episode_steps = 0;
   bool stochastic = false;
+  // Where it makes planners, these choose the actions instead of the policy, which is then not looked at.
+  PlannerSource planners;
   int num_threads = 1;
   // Asked after each step, by all threads; true ends the evaluation with CANCELLED.
   std::function<bool()> cancelled;
@@ -102,7 +109,7 @@ struct EvaluationResult {
 // Runs whole episodes apart from training. Deterministic given the seed, whatever the number of threads. An
 // episode in which the simulator gives non-finite numbers ends before that step. INVALID_ARGUMENT for a
 // policy that does not fit, fewer than 1 episode, or an environment that never ends without
-// max_episode_steps.
+// max_episode_steps; a planner's error ends it.
 absl::StatusOr<EvaluationResult> Evaluate(const TensorFile& policy, const EvaluationOptions& options);
 
 }  // namespace demorl

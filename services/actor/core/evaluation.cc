@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/concurrency/worker_pool.h"
 #include "services/actor/core/environment_factory.h"
+#include "services/actor/core/environment_planner.h"
 
 namespace demorl {
 namespace {
@@ -32,9 +33,7 @@ class EpisodeRunner {
     const uint64_t seed = SplitSeed(options_.seed, "evaluation", index);
     ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, factory_(seed));
     const EnvironmentSpec& spec = environment->spec();
-    if (policy_ == nullptr) {
-      ASSIGN_OR_RETURN(policy_, MlpPolicy::Create(tensors_, spec.observation_size, spec.action_size));
-    }
+    RETURN_IF_ERROR(MakeActor(spec));
     ASSIGN_OR_RETURN(const int limit, StepLimit(spec));
     Random random(SplitSeed(seed, "action"));
     observation_.resize(spec.observation_size);
@@ -47,12 +46,24 @@ class EpisodeRunner {
       if (options_.cancelled && options_.cancelled()) {
         return absl::CancelledError("the evaluation was cancelled");
       }
-      running = StepOnce(*environment, random, &record);
+      ASSIGN_OR_RETURN(running, StepOnce(*environment, random, &record));
     }
     return record;
   }
 
  private:
+  // Once for all episodes.
+  absl::Status MakeActor(const EnvironmentSpec& spec) {
+    if (policy_ != nullptr || planner_ != nullptr) {
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(planner_, EnvironmentPlanner::Create(options_.planners));
+    if (planner_ == nullptr) {
+      ASSIGN_OR_RETURN(policy_, MlpPolicy::Create(tensors_, spec.observation_size, spec.action_size));
+    }
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<int> StepLimit(const EnvironmentSpec& spec) const {
     if (options_.max_episode_steps > 0) {
       return options_.max_episode_steps;
@@ -81,13 +92,21 @@ class EpisodeRunner {
     return true;
   }
 
-  // False once the episode is over.
-  bool StepOnce(Environment& environment, Random& random, EpisodeRecord* record) {
+  absl::Status ChooseAction(const Environment& environment, Random& random, bool first_step) {
+    if (planner_ != nullptr) {
+      return planner_->Plan(environment, observation_, first_step, action_).status();
+    }
     if (options_.stochastic) {
       policy_->Sample(observation_, random, action_);
     } else {
       policy_->Mean(observation_, action_);
     }
+    return absl::OkStatus();
+  }
+
+  // False once the episode is over.
+  absl::StatusOr<bool> StepOnce(Environment& environment, Random& random, EpisodeRecord* record) {
+    RETURN_IF_ERROR(ChooseAction(environment, random, /*first_step=*/record->length == 0));
     for (size_t i = 0; i < action_.size(); ++i) {
       command_[i] = std::isfinite(action_[i]) ? action_[i] : 0;
     }
@@ -104,7 +123,9 @@ class EpisodeRunner {
   const EnvironmentFactory& factory_;
   const TensorFile& tensors_;
   const EvaluationOptions& options_;
+  // One of the two.
   std::unique_ptr<MlpPolicy> policy_;
+  std::unique_ptr<EnvironmentPlanner> planner_;
   std::vector<float> observation_, action_;
   std::vector<double> command_;
 };

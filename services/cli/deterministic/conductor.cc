@@ -200,7 +200,7 @@ absl::Status Conductor::PlanRounds() {
 }
 
 absl::Status Conductor::CollectStep() {
-  collector_->Step(/*random_actions=*/steps() < config_.sac().learning_starts());
+  RETURN_IF_ERROR(collector_->Step(/*random_actions=*/steps() < config_.sac().learning_starts()));
   const TransitionChunk chunk = collector_->TakeChunk(/*flush=*/true);
   const uint64_t sequence = replay_->Position(environment_writer_).accepted_sequence + 1;
   RETURN_IF_ERROR(replay_->Append(environment_writer_, sequence, chunk));

@@ -64,7 +64,7 @@ absl::Status LocalServices::StartService(const std::string& service, RunConfig* 
   const std::filesystem::path data_dir = folder_ / ServiceFolder(service);
   ASSIGN_OR_RETURN(hosted->context,
                    MakeHostedContext(*config, data_dir.string(), metrics_.get(), Find(channels_, "replay"),
-                                     Find(channels_, "snapshot")));
+                                     Find(channels_, "snapshot"), Find(channels_, "mpc_rollout")));
   ASSIGN_OR_RETURN(hosted->component, FactoryOf(service)(hosted->context.context));
   ASSIGN_OR_RETURN(hosted->runner, ServerRunner::Start({.address = "127.0.0.1:0", .run_id = config->run_id()},
                                                        hosted->component.get()));

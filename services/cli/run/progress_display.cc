@@ -13,6 +13,7 @@ namespace demorl {
 namespace {
 
 constexpr absl::Duration kPlainInterval = absl::Seconds(15);
+constexpr double kRateWindowS = 120;
 
 }  // namespace
 
@@ -59,9 +60,9 @@ std::string ProgressDisplay::Format(const ProgressRow& row, const std::string& w
     absl::StrAppendFormat(&line, " | D_MPC %s rows, real %.2f", WithThousands(row.planned_rows),
                           row.real_ratio);
   }
-  const int64_t done = row.environment_steps - first_->environment_steps;
+  const int64_t done = row.environment_steps - marks_.front().environment_steps;
   if (done > 0) {
-    const double seconds_per_step = (row.wall_s - first_->wall_s) / static_cast<double>(done);
+    const double seconds_per_step = (row.wall_s - marks_.front().wall_s) / static_cast<double>(done);
     const int64_t left = total_environment_steps_ - row.environment_steps;
     absl::StrAppend(&line, " | ", FormatDuration(seconds_per_step * static_cast<double>(left)), " left");
   }
@@ -72,8 +73,9 @@ std::string ProgressDisplay::Format(const ProgressRow& row, const std::string& w
 }
 
 void ProgressDisplay::Update(const ProgressRow& row, const std::string& waiting_for) {
-  if (!first_.has_value()) {
-    first_ = row;
+  marks_.push_back({row.environment_steps, row.wall_s});
+  while (marks_.size() > 1 && marks_[1].wall_s < row.wall_s - kRateWindowS) {
+    marks_.pop_front();
   }
   if (terminal_) {
     std::printf("\r\x1b[K%s", Format(row, waiting_for).c_str());

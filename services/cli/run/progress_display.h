@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <deque>
 #include <string>
 
 #include "absl/time/time.h"
@@ -26,8 +26,12 @@ class ProgressDisplay {
 
   int64_t total_environment_steps_;
   bool terminal_;
-  // Where this process began, for the time left.
-  std::optional<ProgressRow> first_;
+  // Steps and seconds of the last minutes, for the time left: early steps may be much faster than later ones.
+  struct Mark {
+    int64_t environment_steps = 0;
+    double wall_s = 0;
+  };
+  std::deque<Mark> marks_;
   absl::Time last_print_ = absl::InfinitePast();
 };
 

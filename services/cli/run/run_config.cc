@@ -10,6 +10,8 @@
 #include "common/base/nearest_names.h"
 #include "common/base/status_macros.h"
 #include "common/config/loader.h"
+#include "common/config/run_modes.h"
+#include "services/cli/run/task_lookup.h"
 
 namespace demorl {
 namespace {
@@ -105,10 +107,10 @@ TableConfig* FindOrAddTable(const std::string& name, RunConfig* config) {
   return table;
 }
 
-// The learner's schedule is what the limiter of D_ENV enforces.
+// The learner's schedule is what the limiter of D_ENV enforces; without a learner there is no limit.
 void CompleteEnvironmentTable(RunConfig* config) {
   auto* limiter = FindOrAddTable("env", config)->mutable_rate_limiter();
-  if (!limiter->has_updates_per_row()) {
+  if (!limiter->has_updates_per_row() && LearnsPolicy(*config)) {
     limiter->set_updates_per_row(config->sac().updates_per_step());
   }
   if (!limiter->has_min_rows()) {
@@ -128,7 +130,7 @@ void CompletePlannedTable(RunConfig* config) {
 
 void CompleteRealRatio(RunConfig* config) {
   LinearSchedule* ratio = config->mutable_sac()->mutable_real_ratio();
-  if (!config->model_based()) {
+  if (!FillsPlannedTable(*config)) {
     ratio->set_start_value(1);
     ratio->set_end_value(1);
   } else if (!ratio->has_start_value() && !ratio->has_end_value()) {
@@ -207,7 +209,7 @@ absl::StatusOr<RunConfig> ResolveRunConfig(const RunRequest& request, const fs::
 
 void CompleteRunConfig(RunConfig* config) {
   CompleteEnvironmentTable(config);
-  if (config->model_based()) {
+  if (FillsPlannedTable(*config)) {
     CompletePlannedTable(config);
   }
   CompleteRealRatio(config);
@@ -215,12 +217,19 @@ void CompleteRunConfig(RunConfig* config) {
 }
 
 absl::Status CheckTrainable(const RunConfig& config) {
-  if (config.model_based() && config.planner().sink() != demorl::config::v1::PLAN_SINK_TABLE) {
+  if (!ActsByPlans(config)) {
+    return absl::OkStatus();
+  }
+  const std::string asked = absl::StrCat(
+      "algorithm '", config.algorithm(),
+      "' (planner.sink = ", demorl::config::v1::PlanSink_Name(config.planner().sink()), ") acts by plans");
+  if (config.deterministic()) {
     return absl::UnimplementedError(
-        absl::StrCat("planner.sink = ", demorl::config::v1::PlanSink_Name(config.planner().sink()),
-                     " (algorithm '", config.algorithm(),
-                     "'): actors of a training follow the policy; want PLAN_SINK_TABLE, as in "
-                     "mdemorl, mopac and mbpo, or sac"));
+        absl::StrCat(asked, ", which --deterministic cannot; want an algorithm whose policy acts"));
+  }
+  if (!IsNativeTask(config.environment())) {
+    return absl::UnimplementedError(absl::StrCat(asked, ", but the Python actor of ", config.environment(),
+                                                 " follows the policy; want a native environment"));
   }
   return absl::OkStatus();
 }

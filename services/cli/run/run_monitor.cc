@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/config/run_modes.h"
 #include "services/actor/actor_client.h"
 #include "services/cli/control_client.h"
 #include "services/cli/run/scalar_log.h"
@@ -60,7 +61,7 @@ struct RunMonitor::Impl {
   double WallSeconds() const { return absl::ToDoubleSeconds(absl::Now() - start); }
 
   absl::StatusOr<Observation> Observe();
-  absl::Status Evaluate(const Observation& observation);
+  absl::Status Evaluate(const Observation& observation, const StopToken& stop);
   absl::Status RecordProgress(const Observation& observation);
   absl::Status WriteSummary(bool finished);
   bool EvaluationDue(const Observation& observation) const;
@@ -87,7 +88,7 @@ absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
   seen.progress.updates = static_cast<int64_t>(env.rate_limiter().updates());
   seen.min_rows = static_cast<double>(env.rate_limiter().min_rows());
   seen.updates_per_row = env.rate_limiter().updates_per_row();
-  if (config().model_based()) {
+  if (FillsPlannedTable(config())) {
     ASSIGN_OR_RETURN(const TableInfo mpc, replay.GetTable("mpc"));
     seen.progress.planned_rows = static_cast<int64_t>(mpc.rows_inserted());
   }
@@ -129,8 +130,8 @@ absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
 bool RunMonitor::Impl::EvaluationDue(const Observation& observation) const {
   const int64_t interval = config().actor().evaluation_interval_steps();
   const bool collected = observation.progress.environment_steps >= config().environment_steps();
-  if (interval == 0 || observation.progress.updates == 0 ||
-      collected) {  // the last evaluation waits for the updates
+  const bool untrained = LearnsPolicy(config()) && observation.progress.updates == 0;
+  if (interval == 0 || untrained || collected) {  // the last evaluation waits for the updates
     return false;
   }
   const auto& rows = options.folder->evaluations();
@@ -146,13 +147,16 @@ bool RunMonitor::Impl::Complete(const Observation& observation) const {
          static_cast<double>(row.updates) + 1 > earned;
 }
 
-absl::Status RunMonitor::Impl::Evaluate(const Observation& observation) {
+absl::Status RunMonitor::Impl::Evaluate(const Observation& observation, const StopToken& stop) {
   const int64_t steps = observation.progress.environment_steps;
+  const bool planned = ActsByPlans(config());
   ASSIGN_OR_RETURN(
       const ActorEvaluation result,
       actor.Evaluate({.num_episodes = config().actor().evaluation_episodes(),
                       .seed = SplitSeed(config().seed(), "evaluation", static_cast<uint64_t>(steps)),
-                      .timeout = kEvaluationTimeout}));
+                      .planned = planned,
+                      .timeout = planned ? absl::InfiniteDuration() : kEvaluationTimeout,
+                      .stop = stop}));
   const EvaluationRow row{.environment_steps = steps,
                           .mean_return = result.mean_return,
                           .stddev_return = result.stddev_return,
@@ -201,10 +205,10 @@ absl::Status RunMonitor::Run(StopToken stop) {
       }
       const bool complete = self.Complete(*seen);
       if (complete || self.EvaluationDue(*seen)) {
-        const absl::Status evaluated = self.Evaluate(*seen);
-        if (!evaluated.ok()) {
+        const absl::Status evaluated = self.Evaluate(*seen, stop);
+        if (!evaluated.ok() && !stop.stop_requested()) {
           self.display.Note(absl::StrCat("evaluation failed, trying again: ", evaluated.message()));
-        } else if (complete) {
+        } else if (evaluated.ok() && complete) {
           RETURN_IF_ERROR(self.RecordProgress(*seen));
           return self.WriteSummary(/*finished=*/true);
         }

@@ -1,6 +1,7 @@
 #include "services/cli/run/service_names.h"
 
 #include "common/base/check.h"
+#include "common/config/run_modes.h"
 
 namespace demorl {
 
@@ -8,10 +9,18 @@ using ::demorl::config::v1::RunConfig;
 using ::demorl::config::v1::ServerConfig;
 
 std::vector<std::string> ServicesOf(const RunConfig& config) {
-  if (config.model_based()) {
-    return {"replay", "snapshot", "sac_learner", "model_trainer", "mpc_rollout", "actor"};
+  std::vector<std::string> services = {"replay", "snapshot"};
+  if (LearnsPolicy(config)) {
+    services.emplace_back("sac_learner");
   }
-  return {"replay", "snapshot", "sac_learner", "actor"};
+  if (TrainsModel(config)) {
+    services.emplace_back("model_trainer");
+  }
+  if (config.model_based()) {
+    services.emplace_back("mpc_rollout");
+  }
+  services.emplace_back("actor");
+  return services;
 }
 
 ServerConfig* MutableServerConfig(const std::string& service, RunConfig* config) {

@@ -145,7 +145,7 @@ absl::Status CheckSink(const PlannerConfig& config) {
   if (config.sink() == PLAN_SINK_UNSPECIFIED) {
     return Unspecified("sink");
   }
-  if (config.model_draw() == MODEL_DRAW_SIMULATOR && FillsTable(config)) {
+  if (config.model_draw() == MODEL_DRAW_SIMULATOR && config.sink() != PLAN_SINK_ACT) {
     return absl::InvalidArgumentError(
         "planner.sink fills D_MPC from the observations of D_ENV, of which the true simulator cannot start; "
         "want sink "
@@ -187,7 +187,5 @@ absl::StatusOr<DmdMpcOptions> MakeDmdMpcOptions(const PlannerConfig& config, dou
   RETURN_IF_ERROR(ValidateOptions(options));
   return options;
 }
-
-bool FillsTable(const PlannerConfig& config) { return config.sink() != PLAN_SINK_ACT; }
 
 }  // namespace demorl

@@ -12,7 +12,4 @@ namespace demorl {
 absl::StatusOr<DmdMpcOptions> MakeDmdMpcOptions(const demorl::config::v1::PlannerConfig& config,
                                                 double learner_discount);
 
-// Whether rows go to D_MPC.
-bool FillsTable(const demorl::config::v1::PlannerConfig& config);
-
 }  // namespace demorl

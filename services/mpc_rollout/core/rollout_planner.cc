@@ -120,10 +120,8 @@ class RolloutPlannerImpl final : public RolloutPlanner {
   }
 
   bool ready() const override {
-    const bool has_model = simulator_ != nullptr ? has_simulator_state_ : ensemble_ != nullptr;
-    // A value without its own network takes the policy's action.
-    const bool has_policy = policy_ != nullptr || !(NeedsPolicy(planning_) || NeedsValue(planning_));
-    return has_model && has_policy && (value_ != nullptr || !NeedsValue(planning_));
+    return has_model() && (policy_ != nullptr || !needs_policy()) &&
+           (value_ != nullptr || !NeedsValue(planning_));
   }
 
   absl::StatusOr<PlanningReport> PlanRound(std::span<const float> start_observations,
@@ -173,18 +171,23 @@ class RolloutPlannerImpl final : public RolloutPlanner {
   }
 
  private:
+  bool has_model() const { return simulator_ != nullptr ? has_simulator_state_ : ensemble_ != nullptr; }
+  // A value without its own network takes the policy's action.
+  bool needs_policy() const { return NeedsPolicy(planning_) || NeedsValue(planning_); }
+
   PlanningParts Parts() const {
     DynamicsModel* const model = simulator_ != nullptr ? simulator_.get() : ensemble_.get();
     return {.model = model, .policy = policy_.get(), .value = value_.get()};
   }
 
   std::string MissingParts() const {
-    return absl::StrCat("the planner waits for snapshots: dynamics ",
-                        ensemble_ != nullptr ? "here" : "missing", ", policy ",
-                        policy_ != nullptr ? "here" : "missing", ", value ",
-                        value_ != nullptr       ? "here"
-                        : NeedsValue(planning_) ? "missing"
-                                                : "not needed");
+    const auto state = [](bool is_here, bool is_needed) {
+      return is_here ? "here" : is_needed ? "missing" : "not needed";
+    };
+    return absl::StrCat(
+        "the planner is not ready: ", simulator_ != nullptr ? "simulator state " : "dynamics ",
+        state(has_model(), true), ", policy ", state(policy_ != nullptr, needs_policy()), ", value ",
+        state(value_ != nullptr, NeedsValue(planning_)));
   }
 
   PlanningTask MakeTask(std::span<const float> starts, int64_t environment_rows, absl::string_view name,
@@ -227,6 +230,9 @@ class RolloutPlannerImpl final : public RolloutPlanner {
       previous_plan_.clear();
     }
     const int64_t number = num_plans_++;
+    if (!ready() && time_budget == absl::InfiniteDuration()) {
+      return absl::UnavailableError(MissingParts());
+    }
     if (!ready() || planning_.closed_loop_rows) {
       return PolicyAction(observation);
     }

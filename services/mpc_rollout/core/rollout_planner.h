@@ -84,7 +84,8 @@ class RolloutPlanner {
 
   // One plan for acting; `first_step` forgets the previous plan. Stops improving when `time_budget` would be
   // exceeded: the plan of the iterations that were finished or, if there are none, the policy's action with
-  // `fallback`. FAILED_PRECONDITION without a policy to fall back on.
+  // `fallback`. The same until ready, but UNAVAILABLE where the budget is infinite. FAILED_PRECONDITION
+  // without a policy to fall back on.
   virtual absl::StatusOr<OnlinePlan> Plan(std::span<const float> observation, bool first_step,
                                           int64_t environment_rows, absl::Duration time_budget) = 0;
 

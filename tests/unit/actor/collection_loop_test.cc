@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -12,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "services/actor/core/environment_factory.h"
 #include "tests/fakes/fake_environment.h"
+#include "tests/fakes/fake_planner.h"
 #include "tests/fakes/policies.h"
 #include "tests/testing/status_matchers.h"
 
@@ -148,7 +150,8 @@ class CollectionLoopTest : public ::testing::Test {
   ~CollectionLoopTest() override { std::filesystem::remove_all(folder_); }
 
   std::unique_ptr<CollectionLoop> Make(CollectionOptions options, const FakeEnvironmentOptions& fake = {},
-                                       bool spooled = false, int chunk_steps = 10) {
+                                       bool spooled = false, int chunk_steps = 10,
+                                       const PlannerSource& planners = {}) {
     if (policies_.latest == nullptr && options.first_policy_wait == CollectionOptions{}.first_policy_wait) {
       options.first_policy_wait = absl::ZeroDuration();
     }
@@ -157,7 +160,8 @@ class CollectionLoopTest : public ::testing::Test {
         {.num_environments = options.num_environments,
          .chunk_steps = chunk_steps,
          .seed = 1,
-         .first_episode_id = ++start_count_ << 40},
+         .first_episode_id = ++start_count_ << 40,
+         .planners = planners},
         [fake](uint64_t seed) { return std::make_unique<FakeEnvironment>(fake, seed); });
     EXPECT_OK(collector);
     parts.collector = *std::move(collector);
@@ -479,6 +483,66 @@ TEST_F(CollectionLoopTest, SendsSpooledChunksAgainAfterARestartExactlyOnce) {
   }
   ASSERT_OK_AND_ASSIGN(const auto spool, ChunkSpool::Open({.folder = folder_}));
   EXPECT_TRUE(spool->TakeRecovered().empty());
+}
+
+// Plans once `ready`.
+class LatePlanner final : public OnlinePlanner {
+ public:
+  LatePlanner(const std::atomic<bool>* ready, const absl::Status& until_then)
+      : ready_(ready), until_then_(until_then) {}
+  absl::StatusOr<PlannedAction> Plan(const PlanningState& /*state*/) override {
+    return *ready_ ? absl::StatusOr<PlannedAction>(PlannedAction{.action = {0.5F, 0}, .policy_version = 9})
+                   : until_then_;
+  }
+
+ private:
+  const std::atomic<bool>* const ready_;
+  const absl::Status until_then_;
+};
+
+class PlannedCollectionTest : public CollectionLoopTest {
+ protected:
+  std::unique_ptr<CollectionLoop> MakePlanned(const absl::Status& until_ready) {
+    return Make({.environment_steps = 30, .learning_starts = 12, .max_run_ahead_steps = 25}, {}, false, 10,
+                {.make_planner = [this, until_ready]() -> absl::StatusOr<std::unique_ptr<OnlinePlanner>> {
+                  return std::make_unique<LatePlanner>(&ready_, until_ready);
+                }});
+  }
+
+  std::atomic<bool> ready_{false};
+};
+
+TEST_F(PlannedCollectionTest, WaitsForThePlannerWithAllRowsHandedOver) {
+  const auto loop = MakePlanned(absl::UnavailableError("no model yet"));
+  loop->Start();
+  // A model of these very rows may be what the planner waits for.
+  ASSERT_TRUE(table_.Await([this] { return table_.rows == 12; }));
+  ASSERT_TRUE(AwaitStatus(*loop, [](const auto& status) {
+    return absl::StrContains(status.detail, "waiting for a plan: no model yet");
+  }));
+  ready_ = true;
+  ASSERT_TRUE(AwaitStatus(*loop, [](const auto& status) { return status.detail == "finished"; }));
+  ASSERT_OK(loop->Drain(Soon()));
+  std::vector<uint64_t> expected(30, 9);
+  std::fill_n(expected.begin(), 12, 0);
+  EXPECT_EQ(Versions(), expected);
+}
+
+TEST_F(PlannedCollectionTest, DrainsWhileItWaitsForThePlanner) {
+  const auto loop = MakePlanned(absl::CancelledError("the planning client is closed"));
+  loop->Start();
+  ASSERT_TRUE(AwaitStatus(
+      *loop, [](const auto& status) { return absl::StrContains(status.detail, "waiting for a plan"); }));
+  ASSERT_OK(loop->Drain(Soon()));
+  EXPECT_EQ(Versions(), std::vector<uint64_t>(12, 0));
+}
+
+TEST_F(PlannedCollectionTest, APlannerOfAnotherRunMakesItUnhealthy) {
+  const auto loop = MakePlanned(absl::FailedPreconditionError("this planner serves run 'other'"));
+  loop->Start();
+  ASSERT_TRUE(
+      AwaitStatus(*loop, [](const auto& status) { return status.state == ComponentState::kUnhealthy; }));
+  EXPECT_THAT(loop->Status().detail, HasSubstr("other"));
 }
 
 }  // namespace

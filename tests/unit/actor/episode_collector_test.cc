@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 #include "services/actor/core/environment_factory.h"
 #include "tests/fakes/fake_environment.h"
+#include "tests/fakes/fake_planner.h"
 #include "tests/fakes/policies.h"
 #include "tests/testing/status_matchers.h"
 
@@ -45,7 +46,7 @@ std::vector<double> Flatten(const TransitionChunk& chunk) {
 TEST(EpisodeCollector, PacksStepsIntoSegmentsThatMatchTheirDeclaredSizes) {
   const auto collector = MakeCollector({.num_environments = 2, .chunk_steps = 3, .seed = 1});
   for (int i = 0; i < 16; ++i) {
-    collector->Step(true);
+    EXPECT_OK(collector->Step(true));
   }
   const TransitionChunk chunk = collector->TakeChunk(true);
   EXPECT_EQ(chunk.num_rows(), 32);
@@ -71,7 +72,7 @@ TEST(EpisodeCollector, MarksOnlyTheLastStepOfAnEpisodeAndKeepsTerminatedAndTrunc
   for (const bool terminates : {true, false}) {
     const auto collector = MakeCollector({.chunk_steps = 3}, {.episode_steps = 7, .terminates = terminates});
     for (int i = 0; i < 7; ++i) {
-      collector->Step(true);
+      EXPECT_OK(collector->Step(true));
     }
     const TransitionChunk chunk = collector->TakeChunk(false);
     ASSERT_EQ(chunk.segments.size(), 3u);
@@ -99,7 +100,7 @@ TEST(EpisodeCollector, NumbersEpisodesUpwardsFromTheFirstIdWithoutRepeats) {
   const auto collector =
       MakeCollector({.num_environments = 3, .chunk_steps = 100, .first_episode_id = uint64_t{5} << 40});
   for (int i = 0; i < 21; ++i) {
-    collector->Step(true);
+    EXPECT_OK(collector->Step(true));
   }
   std::set<uint64_t> ids;
   for (const Segment& segment : collector->TakeChunk(true).segments) {
@@ -113,7 +114,7 @@ TEST(EpisodeCollector, NumbersEpisodesUpwardsFromTheFirstIdWithoutRepeats) {
 TEST(EpisodeCollector, DrawsUniformActionsUntilThereIsAPolicyAndRecordsVersionZero) {
   const auto collector = MakeCollector({.chunk_steps = 100}, {.episode_steps = 1000});
   for (int i = 0; i < 500; ++i) {
-    collector->Step(false);
+    EXPECT_OK(collector->Step(false));
   }
   const TransitionChunk chunk = collector->TakeChunk(true);
   double sum = 0, sum_squares = 0;
@@ -134,12 +135,12 @@ TEST(EpisodeCollector, DrawsUniformActionsUntilThereIsAPolicyAndRecordsVersionZe
 
 TEST(EpisodeCollector, SwapsThePolicyWithinAnEpisodeAndRecordsTheVersionOfEachRow) {
   const auto collector = MakeCollector({.chunk_steps = 100}, {.episode_steps = 100});
-  collector->Step(true);
+  EXPECT_OK(collector->Step(true));
   ASSERT_OK(collector->SetPolicy(ConstantPolicy(3, 2, 0.5f), 4));
-  collector->Step(false);
-  collector->Step(true);
+  EXPECT_OK(collector->Step(false));
+  EXPECT_OK(collector->Step(true));
   ASSERT_OK(collector->SetPolicy(ConstantPolicy(3, 2, -0.5f), 5));
-  collector->Step(false);
+  EXPECT_OK(collector->Step(false));
   EXPECT_EQ(collector->policy_version(), 5u);
   const TransitionChunk chunk = collector->TakeChunk(true);
   ASSERT_EQ(chunk.segments.size(), 1u);
@@ -156,7 +157,7 @@ TEST(EpisodeCollector, KeepsTheLastGoodPolicyWhenTheNextDoesNotFit) {
   EXPECT_THAT(collector->SetPolicy(ConstantPolicy(3, 2, std::nanf("")), 3),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nan")));
   EXPECT_EQ(collector->policy_version(), 1u);
-  collector->Step(false);
+  EXPECT_OK(collector->Step(false));
   const TransitionChunk chunk = collector->TakeChunk(true);
   EXPECT_EQ(chunk.segments[0].policy_versions, (std::vector<uint64_t>{1}));
   EXPECT_NEAR(chunk.segments[0].actions[0], std::tanh(0.5), 1e-6);
@@ -167,7 +168,7 @@ TEST(EpisodeCollector, CutsAnEpisodeBeforeANonFiniteStepAndStartsANewOne) {
     const auto collector = MakeCollector({.chunk_steps = 100}, {.non_finite_observation_at = reward ? 0 : 4,
                                                                 .non_finite_reward_at = reward ? 4 : 0});
     for (int i = 0; i < 5; ++i) {
-      collector->Step(true);
+      EXPECT_OK(collector->Step(true));
     }
     const TransitionChunk chunk = collector->TakeChunk(true);
     ASSERT_EQ(chunk.segments.size(), 2u);
@@ -187,8 +188,8 @@ TEST(EpisodeCollector, CutsAnEpisodeBeforeANonFiniteStepAndStartsANewOne) {
 
 TEST(EpisodeCollector, RecordsNothingWhileResetsAreNotFinite) {
   const auto collector = MakeCollector({}, {.non_finite_reset = true});
-  collector->Step(true);
-  collector->Step(true);
+  EXPECT_OK(collector->Step(true));
+  EXPECT_OK(collector->Step(true));
   EXPECT_EQ(collector->num_non_finite(), 2);
   EXPECT_EQ(collector->num_steps(), 0);
   EXPECT_TRUE(collector->TakeChunk(true).segments.empty());
@@ -196,13 +197,13 @@ TEST(EpisodeCollector, RecordsNothingWhileResetsAreNotFinite) {
 
 TEST(EpisodeCollector, FlushesOpenSegmentsWithoutEndingEpisodes) {
   const auto collector = MakeCollector({.chunk_steps = 100});
-  collector->Step(true);
-  collector->Step(true);
+  EXPECT_OK(collector->Step(true));
+  EXPECT_OK(collector->Step(true));
   EXPECT_TRUE(collector->TakeChunk(false).segments.empty());
   const TransitionChunk first = collector->TakeChunk(true);
   ASSERT_EQ(first.segments.size(), 1u);
   EXPECT_FALSE(first.segments[0].terminated || first.segments[0].truncated);
-  collector->Step(true);
+  EXPECT_OK(collector->Step(true));
   const TransitionChunk second = collector->TakeChunk(true);
   ASSERT_EQ(second.segments.size(), 1u);
   EXPECT_EQ(second.segments[0].episode_id, first.segments[0].episode_id);
@@ -211,7 +212,7 @@ TEST(EpisodeCollector, FlushesOpenSegmentsWithoutEndingEpisodes) {
 
 TEST(EpisodeCollector, TruncatesRunningEpisodesNeverTerminatesThem) {
   const auto collector = MakeCollector({.num_environments = 2, .chunk_steps = 100});
-  collector->Step(true);
+  EXPECT_OK(collector->Step(true));
   collector->TruncateEpisodes();
   const TransitionChunk chunk = collector->TakeChunk(false);
   ASSERT_EQ(chunk.segments.size(), 2u);
@@ -219,7 +220,7 @@ TEST(EpisodeCollector, TruncatesRunningEpisodesNeverTerminatesThem) {
     EXPECT_TRUE(segment.truncated);
     EXPECT_FALSE(segment.terminated);
   }
-  collector->Step(true);
+  EXPECT_OK(collector->Step(true));
   for (const Segment& segment : collector->TakeChunk(true).segments) {
     EXPECT_EQ(segment.first_step, 0);
     EXPECT_GT(segment.episode_id, 2u);
@@ -236,7 +237,7 @@ TEST(EpisodeCollector, GivesTheSameTrajectoriesWhateverTheNumberOfThreads) {
       if (i == 20) {
         ASSERT_OK(collector->SetPolicy(RandomPolicy(3, {8}, 2, 3), 1));
       }
-      collector->Step(i < 10);
+      EXPECT_OK(collector->Step(i < 10));
       const std::vector<double> step = Flatten(collector->TakeChunk(false));
       values.insert(values.end(), step.begin(), step.end());
     }
@@ -246,9 +247,9 @@ TEST(EpisodeCollector, GivesTheSameTrajectoriesWhateverTheNumberOfThreads) {
     EXPECT_EQ(values, results[0]);
   }
   const auto other = MakeCollector({.num_environments = 5, .chunk_steps = 4, .seed = 10});
-  other->Step(true);
+  EXPECT_OK(other->Step(true));
   const auto same = MakeCollector({.num_environments = 5, .chunk_steps = 4, .seed = 9});
-  same->Step(true);
+  EXPECT_OK(same->Step(true));
   EXPECT_NE(Flatten(other->TakeChunk(true)), Flatten(same->TakeChunk(true)));
 }
 
@@ -257,7 +258,7 @@ std::unique_ptr<EpisodeCollector> BusyCollector(uint64_t seed) {
   auto collector = MakeCollector({.num_environments = 3, .chunk_steps = 4, .seed = seed});
   EXPECT_OK(collector->SetPolicy(RandomPolicy(3, {8}, 2, 3), 7));
   for (int i = 0; i < 10; ++i) {
-    collector->Step(false);
+    EXPECT_OK(collector->Step(false));
   }
   return collector;
 }
@@ -271,8 +272,8 @@ TEST(EpisodeCollector, GoesOnBitByBitAfterRestoring) {
   EXPECT_EQ(restored->num_steps(), 30);
   EXPECT_EQ(original->TakeEpisodes().size(), restored->TakeEpisodes().size());
   for (int i = 0; i < 20; ++i) {
-    original->Step(i < 5);
-    restored->Step(i < 5);
+    EXPECT_OK(original->Step(i < 5));
+    EXPECT_OK(restored->Step(i < 5));
     EXPECT_EQ(Flatten(original->TakeChunk(false)), Flatten(restored->TakeChunk(false))) << i;
   }
   EXPECT_EQ(Flatten(original->TakeChunk(true)), Flatten(restored->TakeChunk(true)));
@@ -301,14 +302,14 @@ TEST(EpisodeCollector, CollectsANativeTaskAndGoesOnBitByBitAfterRestoring) {
   ASSERT_OK(original->SetPolicy(RandomPolicy(17, {32}, 6, 3), 1));
   ASSERT_OK(restored->SetPolicy(RandomPolicy(17, {32}, 6, 3), 1));
   for (int i = 0; i < 60; ++i) {
-    original->Step(i < 20);
+    EXPECT_OK(original->Step(i < 20));
   }
   ASSERT_OK(restored->RestoreState(original->SaveState()));
   EXPECT_EQ(original->TakeChunk(false).num_rows(), 100);
   restored->TakeChunk(false);
   for (int i = 0; i < 60; ++i) {
-    original->Step(false);
-    restored->Step(false);
+    EXPECT_OK(original->Step(false));
+    EXPECT_OK(restored->Step(false));
   }
   const std::vector<double> rows = Flatten(original->TakeChunk(true));
   EXPECT_FALSE(rows.empty());
@@ -325,6 +326,68 @@ TEST(EpisodeCollector, RefusesImpossibleOptions) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_environments 0")));
   EXPECT_THAT(CreateEpisodeCollector({.chunk_steps = 0}, factory),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("chunk_steps 0")));
+}
+
+TEST(EpisodeCollector, ActsByPlansAfterTheRandomStepsAndSaysWhereEpisodesBegin) {
+  const auto script = std::make_shared<FakePlannerScript>();
+  script->answer = {.action = {0.25F, -0.5F}, .policy_version = 6};
+  const auto collector =
+      MakeCollector({.chunk_steps = 100, .seed = 1, .planners = FakePlanners(script)}, {.episode_steps = 4});
+  ASSERT_OK(collector->SetPolicy(ConstantPolicy(3, 2, 0.9F), 5));  // is not asked
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_OK(collector->Step(/*random_actions=*/i < 2));
+  }
+  ASSERT_EQ(script->questions.size(), 8);
+  const TransitionChunk chunk = collector->TakeChunk(true);
+  ASSERT_EQ(chunk.segments.size(), 3);
+  EXPECT_EQ(chunk.segments[0].policy_versions, (std::vector<uint64_t>{0, 0, 6, 6}));
+  for (int step = 0; step < 4; ++step) {
+    const FakePlannerScript::Question& question = script->questions[2 + step];
+    EXPECT_EQ(question.first_step, step == 0);
+    EXPECT_EQ(question.observation[0], chunk.segments[1].observations[0]);
+    EXPECT_EQ(question.observation[1], step);
+    EXPECT_EQ(question.simulator_state, "");
+    EXPECT_EQ(chunk.segments[1].actions[2 * step], 0.25F);
+    EXPECT_EQ(chunk.segments[1].actions[2 * step + 1], -0.5F);
+  }
+}
+
+TEST(EpisodeCollector, TheTrueSimulatorsStateGoesToAPlannerThatWantsIt) {
+  const auto script = std::make_shared<FakePlannerScript>();
+  script->answer = {.action = {0, 0}};
+  const auto collector =
+      MakeCollector({.seed = 1, .planners = FakePlanners(script, /*true_simulator=*/true)});
+  ASSERT_OK(collector->Step(false));
+  ASSERT_OK(collector->Step(false));
+  FakeEnvironment restored({}, 99);
+  ASSERT_OK(restored.RestoreState(script->questions[1].simulator_state));
+  const std::vector<double> action = {0, 0};
+  const Timestep next = restored.Step(action);
+  EXPECT_EQ(static_cast<float>(next.observation[0]), script->questions[1].observation[0]);
+  EXPECT_EQ(next.observation[1], 2);
+}
+
+TEST(EpisodeCollector, AnEnvironmentWhosePlanFailsDoesNotMove) {
+  const auto script = std::make_shared<FakePlannerScript>();
+  script->answer = {.action = {0.25F, -0.5F}};
+  script->status = absl::UnavailableError("no model yet");
+  const auto collector = MakeCollector({.seed = 1, .planners = FakePlanners(script)});
+  EXPECT_THAT(collector->Step(false), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no model yet")));
+  EXPECT_THAT(collector->Step(false), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no model yet")));
+  EXPECT_EQ(collector->num_steps(), 0);
+  script->status = absl::OkStatus();
+  ASSERT_OK(collector->Step(false));
+  EXPECT_EQ(collector->num_steps(), 1);
+  ASSERT_EQ(script->questions.size(), 3);
+  EXPECT_TRUE(script->questions[2].first_step);
+  EXPECT_EQ(script->questions[2].observation, script->questions[0].observation);
+}
+
+TEST(EpisodeCollector, RefusesAPlannedActionOfAnotherSize) {
+  const auto script = std::make_shared<FakePlannerScript>();
+  script->answer = {.action = {0.25F}};
+  const auto collector = MakeCollector({.seed = 1, .planners = FakePlanners(script)});
+  EXPECT_THAT(collector->Step(false), StatusIs(absl::StatusCode::kInternal, HasSubstr("1 values; want 2")));
 }
 
 }  // namespace

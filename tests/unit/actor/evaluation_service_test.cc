@@ -8,6 +8,7 @@
 #include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_environment.h"
+#include "tests/fakes/fake_planner.h"
 #include "tests/fakes/policies.h"
 #include "tests/testing/status_matchers.h"
 
@@ -21,10 +22,10 @@ using ::testing::HasSubstr;
 
 class EvaluationServiceTest : public ::testing::Test {
  protected:
-  explicit EvaluationServiceTest(const FakeEnvironmentOptions& fake = {})
+  explicit EvaluationServiceTest(const FakeEnvironmentOptions& fake = {}, const PlannerSource& planners = {})
       : queue_([fake](uint64_t seed) { return std::make_unique<FakeEnvironment>(fake, seed); }, 1),
         service_(
-            {.run_id = "run", .environment_id = "Fake-v0"},
+            {.run_id = "run", .environment_id = "Fake-v0", .planners = planners},
             [this](uint64_t version) { return Find(version); }, &queue_, &metrics_) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
@@ -107,6 +108,33 @@ TEST_F(EvaluationServiceTest, RefusesRequestsThatItCannotServe) {
   request.set_policy_payload(EncodeSafetensors(ConstantPolicy(9, 2, -0.5f)));
   EXPECT_THAT(Evaluate(request), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected")));
   EXPECT_EQ(metrics_.evaluations.Value(), 0);
+}
+
+TEST_F(EvaluationServiceTest, RefusesToPlanWhereTheActorsFollowThePolicy) {
+  EvaluateRequest request = Request();
+  request.set_planned(true);
+  EXPECT_THAT(Evaluate(request), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("planner.sink")));
+}
+
+class PlannedEvaluationTest : public EvaluationServiceTest {
+ protected:
+  PlannedEvaluationTest() : EvaluationServiceTest({}, FakePlanners(Script())) {}
+
+  static std::shared_ptr<FakePlannerScript> Script() {
+    auto script = std::make_shared<FakePlannerScript>();
+    script->answer = {.action = {0.25F, 0}};
+    return script;
+  }
+};
+
+TEST_F(PlannedEvaluationTest, PlansWhenAskedToAndFollowsThePolicyOtherwise) {
+  EvaluateRequest request = Request();
+  request.set_planned(true);
+  request.set_policy_version(7);  // unknown, and not looked at
+  ASSERT_OK_AND_ASSIGN(const EvaluateResponse planned, Evaluate(request));
+  EXPECT_EQ(planned.returns(0), 7 * 0.25);
+  ASSERT_OK_AND_ASSIGN(const EvaluateResponse followed, Evaluate(Request()));
+  EXPECT_NEAR(followed.returns(0), 7 * std::tanh(0.5), 1e-5);
 }
 
 class EndlessEvaluationTest : public EvaluationServiceTest {

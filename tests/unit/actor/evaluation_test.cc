@@ -4,6 +4,7 @@
 #include "gtest/gtest.h"
 #include "services/actor/core/environment_factory.h"
 #include "tests/fakes/fake_environment.h"
+#include "tests/fakes/fake_planner.h"
 #include "tests/fakes/policies.h"
 #include "tests/testing/status_matchers.h"
 
@@ -91,6 +92,22 @@ TEST(Evaluation, RefusesWhatItCannotRun) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected [4, 3]")));
   EXPECT_THAT(EvaluateOn([](uint64_t) { return absl::NotFoundError("no such environment"); }, policy, {}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("no such environment")));
+}
+
+TEST(Evaluation, ActsByPlansWhereThereArePlannersAndLooksAtNoPolicy) {
+  const auto script = std::make_shared<FakePlannerScript>();
+  script->answer = {.action = {0.25F, 0}};
+  ASSERT_OK_AND_ASSIGN(
+      const EvaluationResult result,
+      EvaluateOn(Fake(), TensorFile(), {.num_episodes = 2, .planners = FakePlanners(script)}));
+  EXPECT_EQ(result.returns, (std::vector<double>{7 * 0.25, 7 * 0.25}));
+  ASSERT_EQ(script->questions.size(), 14);
+  for (int i = 0; i < 14; ++i) {
+    EXPECT_EQ(script->questions[i].first_step, i % 7 == 0);
+  }
+  script->status = absl::UnavailableError("no model yet");
+  EXPECT_THAT(EvaluateOn(Fake(), TensorFile(), {.num_episodes = 2, .planners = FakePlanners(script)}),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no model yet")));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "common/base/file_io.h"
 #include "common/config/loader.h"
 #include "gtest/gtest.h"
+#include "services/cli/run/service_names.h"
 #include "tests/testing/status_matchers.h"
 
 namespace demorl {
@@ -67,12 +68,60 @@ TEST(RunConfigTest, NamesTheKnownAlgorithmsWhenAskedForAnother) {
       StatusIs(absl::StatusCode::kNotFound, ::testing::AllOf(HasSubstr("'mdemrol'"), HasSubstr("mdemorl"))));
 }
 
-TEST(RunConfigTest, OnlyPlannersThatFillTheTableCanBeTrainedWith) {
-  ASSERT_OK_AND_ASSIGN(const RunConfig filling, ResolveRunConfig(Pendulum("mopac"), DEMORL_PRESETS));
+TEST(RunConfigTest, ActingByPlansNeedsANativeTaskThatRunsFreely) {
+  ASSERT_OK_AND_ASSIGN(RunConfig filling, ResolveRunConfig(Pendulum("mopac"), DEMORL_PRESETS));
+  filling.set_deterministic(true);
   EXPECT_OK(CheckTrainable(filling));
-  ASSERT_OK_AND_ASSIGN(const RunConfig acting, ResolveRunConfig(Pendulum("pets"), DEMORL_PRESETS));
-  EXPECT_THAT(CheckTrainable(acting), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("PLAN_SINK_ACT")));
+  ASSERT_OK_AND_ASSIGN(RunConfig acting, ResolveRunConfig(Pendulum("pets"), DEMORL_PRESETS));
+  EXPECT_OK(CheckTrainable(acting));
+  acting.set_deterministic(true);
+  EXPECT_THAT(CheckTrainable(acting),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("--deterministic")));
+  acting.set_deterministic(false);
+  acting.set_environment("Pendulum-v1");
+  EXPECT_THAT(CheckTrainable(acting), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("Python actor")));
 }
+
+struct RunOfAlgorithm {
+  std::string algorithm;
+  std::vector<std::string> services;
+  bool has_planned_table;
+  double real_ratio;
+  bool limits_rows;
+};
+
+class ServicesOfAlgorithmTest : public ::testing::TestWithParam<RunOfAlgorithm> {};
+
+TEST_P(ServicesOfAlgorithmTest, RunsWhatTheAlgorithmNeedsAndNoMore) {
+  const RunOfAlgorithm& expected = GetParam();
+  RunRequest request = Pendulum(expected.algorithm);
+  request.environment_id = "Hopper-v5";
+  ASSERT_OK_AND_ASSIGN(const RunConfig config, ResolveRunConfig(request, DEMORL_PRESETS));
+  EXPECT_EQ(ServicesOf(config), expected.services);
+  EXPECT_EQ(FindTable(config, "mpc") != nullptr, expected.has_planned_table);
+  EXPECT_EQ(config.sac().real_ratio().start_value(), expected.real_ratio);
+  EXPECT_EQ(FindTable(config, "env")->rate_limiter().has_updates_per_row(), expected.limits_rows);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ServicesOfAlgorithmTest,
+    ::testing::Values(
+        RunOfAlgorithm{"sac", {"replay", "snapshot", "sac_learner", "actor"}, false, 1, true},
+        RunOfAlgorithm{"mbpo",
+                       {"replay", "snapshot", "sac_learner", "model_trainer", "mpc_rollout", "actor"},
+                       true,
+                       0.05,
+                       true},
+        RunOfAlgorithm{"loop",
+                       {"replay", "snapshot", "sac_learner", "model_trainer", "mpc_rollout", "actor"},
+                       false,
+                       1,
+                       true},
+        RunOfAlgorithm{
+            "pets", {"replay", "snapshot", "model_trainer", "mpc_rollout", "actor"}, false, 1, false},
+        RunOfAlgorithm{"polo", {"replay", "snapshot", "sac_learner", "mpc_rollout", "actor"}, false, 1, true},
+        RunOfAlgorithm{"dmd_mpc", {"replay", "snapshot", "mpc_rollout", "actor"}, false, 1, false}),
+    [](const auto& info) { return info.param.algorithm; });
 
 TEST(RunConfigTest, RefusesBadOverridesNamingTheField) {
   const auto resolve = [](const std::string& assignment) {

@@ -15,6 +15,7 @@
 #include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
 #include "services/mpc_rollout/chunking.h"
+#include "services/mpc_rollout/mpc_rollout_client.h"
 #include "services/mpc_rollout/planning_service.h"
 #include "services/mpc_rollout/rollout_worker.h"
 #include "tests/fakes/policies.h"
@@ -360,6 +361,7 @@ class PlanStreamTest : public MpcRolloutTest {
     request.set_schema_hash(FakeEnvironment().spec.SchemaHash());
     request.set_request_id(id);
     request.set_observation(EncodeFloats({0, 0, 0}));
+    request.mutable_time_budget()->set_seconds(60);
     return request;
   }
 
@@ -419,6 +421,7 @@ TEST_F(PlanStreamTest, ABudgetThatCannotBeMetIsAnsweredByThePolicy) {
   grpc::ClientContext context;
   auto stream = stub_->Plan(&context);
   PlanRequest request = Request(1);
+  request.mutable_time_budget()->set_seconds(0);
   request.mutable_time_budget()->set_nanos(1);
   ASSERT_TRUE(stream->Write(request));
   PlanResponse response;
@@ -442,6 +445,25 @@ TEST_F(PlanStreamTest, RefusesAnotherRunSchemaOrShape) {
   PlanRequest bytes = Request(1);
   bytes.set_observation("abc");
   EXPECT_THAT(StatusOf(bytes), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("3")));
+}
+
+TEST_F(PlanStreamTest, WithoutABudgetACallerWaitsForAModelInsteadOfFollowingThePolicy) {
+  policy_->Set(5, ConstantPolicy(kObservations, kActions, 0.2F));
+  const std::vector<float> observation(kObservations);
+  MpcRolloutClient client(server_->InProcessChannel({}),
+                          {.run_id = "run", .schema_hash = FakeEnvironment().spec.SchemaHash()});
+  const std::unique_ptr<OnlinePlanner> planner = client.OpenPlanner();
+  const PlanningState state{.observation = observation, .first_step = true};
+  EXPECT_THAT(planner->Plan(state), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("dynamics missing")));
+
+  SetPolicyAndValue();
+  SetDynamics(4);
+  ASSERT_OK_AND_ASSIGN(const PlannedAction planned, planner->Plan(state));  // over a new stream
+  EXPECT_EQ(planned.action.size(), kActions);
+  EXPECT_FALSE(planned.fallback);
+  EXPECT_GT(planned.policy_version, 0);
+  ASSERT_OK(planner->Plan({.observation = observation}));
+  EXPECT_EQ(metrics_.plans.Value(), 2);
 }
 
 TEST_F(PlanStreamTest, ClosingEndsIdleStreams) {

@@ -244,11 +244,14 @@ TEST(RolloutPlannerTest, ACancelledRoundIsGivenUp) {
 TEST(RolloutPlannerTest, OnlinePlansFallBackOnThePolicyWithoutTimeOrModel) {
   const auto planner = MakePlanner(SmallOptions());
   const std::vector<float> observation(kObservations, 0);
-  EXPECT_THAT(planner->Plan(observation, true, 0, absl::InfiniteDuration()),
+  constexpr absl::Duration kPlenty = absl::Seconds(60);
+  EXPECT_THAT(planner->Plan(observation, true, 0, kPlenty),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("fall back")));
   ASSERT_OK(planner->SetPolicy(ConstantPolicy(kObservations, kActions, 0.2F), 5));
-  ASSERT_OK_AND_ASSIGN(const OnlinePlan early, planner->Plan(observation, true, 0, absl::InfiniteDuration()));
+  ASSERT_OK_AND_ASSIGN(const OnlinePlan early, planner->Plan(observation, true, 0, kPlenty));
   EXPECT_TRUE(early.fallback);
+  EXPECT_THAT(planner->Plan(observation, true, 0, absl::InfiniteDuration()),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("dynamics missing, policy here")));
   EXPECT_THAT(early.actions, Each(FloatNear(std::tanh(0.2F), 1e-5)));
   SetAll(*planner);
   ASSERT_OK_AND_ASSIGN(const OnlinePlan late, planner->Plan(observation, false, 0, absl::ZeroDuration()));
