@@ -9,8 +9,6 @@
 namespace demorl {
 namespace {
 
-constexpr int64_t kRowsPerEpoch = 1000;
-
 absl::Status ValidateNumbers(const DmdMpcOptions& o) {
   if (o.population_size < 1 || o.num_iterations < 1 || o.num_particles < 1 || o.max_rows_per_call < 1) {
     return absl::InvalidArgumentError(
@@ -39,7 +37,7 @@ absl::Status ValidateNumbers(const DmdMpcOptions& o) {
 }
 
 absl::Status ValidateHorizon(const DmdMpcOptions& o) {
-  const HorizonSchedule& h = o.horizon;
+  const EpochSchedule& h = o.horizon;
   if (!(h.start_epoch >= 0) || !(h.end_epoch >= h.start_epoch)) {
     return absl::InvalidArgumentError(absl::StrCat("planner.horizon runs from epoch ", h.start_epoch, " to ",
                                                    h.end_epoch, "; want start_epoch <= end_epoch"));
@@ -48,9 +46,9 @@ absl::Status ValidateHorizon(const DmdMpcOptions& o) {
   const bool last_slot =
       o.objective != ObjectiveKind::kNone && o.terminal_value == TerminalValueKind::kLastSlot;
   const double least = last_slot ? 2 : 1;
-  if (!(std::min(h.start_steps, h.end_steps) >= least) || std::max(h.start_steps, h.end_steps) > 1000) {
-    return absl::InvalidArgumentError(absl::StrCat("planner.horizon goes from ", h.start_steps, " to ",
-                                                   h.end_steps, " steps; want ", least, " to 1000"));
+  if (!(std::min(h.start_value, h.end_value) >= least) || std::max(h.start_value, h.end_value) > 1000) {
+    return absl::InvalidArgumentError(absl::StrCat("planner.horizon goes from ", h.start_value, " to ",
+                                                   h.end_value, " steps; want ", least, " to 1000"));
   }
   return absl::OkStatus();
 }
@@ -91,12 +89,8 @@ absl::Status ValidateCombinations(const DmdMpcOptions& o) {
 
 }  // namespace
 
-int HorizonSteps(const HorizonSchedule& schedule, int64_t environment_rows) {
-  const double epoch = static_cast<double>(environment_rows / kRowsPerEpoch);
-  const double length = schedule.end_epoch - schedule.start_epoch;
-  const double share = length > 0 ? std::clamp((epoch - schedule.start_epoch) / length, 0.0, 1.0)
-                                  : (epoch < schedule.start_epoch ? 0.0 : 1.0);
-  const double steps = schedule.start_steps + share * (schedule.end_steps - schedule.start_steps);
+int HorizonSteps(const EpochSchedule& schedule, int64_t environment_rows) {
+  const double steps = schedule.At(static_cast<double>(environment_rows / kRowsPerEpoch));
   // The interpolation of a whole number may fall short of it by a rounding error.
   return std::max(1, static_cast<int>(std::floor(steps + 1e-9)));
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "common/base/epoch_schedule.h"
 
 namespace demorl {
 
@@ -18,17 +19,8 @@ enum class TerminalValueKind { kAfterHorizon, kLastSlot, kQ, kNone };
 
 enum class ModelDrawKind { kPerStart, kPerStep, kEliteMean, kParticles, kSimulator };
 
-// A horizon that moves linearly between two epochs and is constant outside, rounded down.
-struct HorizonSchedule {
-  double start_epoch = 0;
-  double end_epoch = 40;
-  double start_steps = 5;
-  double end_steps = 15;
-};
-
-// Horizon in steps, at least 1, after this many rows of D_ENV; an epoch is 1,000 rows and counts when
-// complete.
-int HorizonSteps(const HorizonSchedule& schedule, int64_t environment_rows);
+// Horizon in steps, rounded down, at least 1, after this many rows of D_ENV; an epoch counts when complete.
+int HorizonSteps(const EpochSchedule& schedule, int64_t environment_rows);
 
 // Every switch of the inner loop; the defaults are M-DeMoRL. The fields mean what the fields of the same name
 // of demorl.config.v1.PlannerConfig say.
@@ -37,7 +29,7 @@ struct DmdMpcOptions {
   ObjectiveKind objective = ObjectiveKind::kEliteUniform;
   int population_size = 100;
   double elite_ratio = 0.1;
-  HorizonSchedule horizon;
+  EpochSchedule horizon = {.start_epoch = 0, .end_epoch = 40, .start_value = 5, .end_value = 15};
   double step_size = 1.0;
   int num_iterations = 1;
   double mppi_temperature = 1.0;

@@ -2,17 +2,14 @@
 
 #include <algorithm>
 
+#include "common/base/epoch_schedule.h"
+
 namespace demorl {
-namespace {
-
-constexpr int64_t kEpochSteps = 1000;
-
-}  // namespace
 
 bool TrainingIsDue(const demorl::config::v1::RunConfig& config, int64_t environment_rows,
                    int64_t last_trained_rows) {
   const demorl::config::v1::ModelConfig& model = config.model();
-  if (model.last_epoch() > 0 && environment_rows > model.last_epoch() * kEpochSteps) {
+  if (model.last_epoch() > 0 && environment_rows > model.last_epoch() * kRowsPerEpoch) {
     return false;
   }
   if (last_trained_rows == 0) {

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/tensor/environment_spec.h"
+#include "common/tensor/table_share.h"
 #include "common/tensor/transition_chunk.h"
 #include "demorl/replay/v1/replay_service.pb.h"
 #include "grpcpp/channel.h"
@@ -58,11 +59,6 @@ class ReplayWriter {
 
   // Wakes blocked calls; may be called from another thread.
   virtual void Close() = 0;
-};
-
-struct TableShare {
-  std::string table;
-  int rows = 0;
 };
 
 struct BatchSamplerOptions {

@@ -15,14 +15,6 @@
 namespace demorl {
 namespace {
 
-std::vector<TableShare> TableShares(const demorl::config::v1::RunConfig& config, int64_t environment_rows) {
-  std::vector<TableShare> shares;
-  for (const BatchShareOfTable& share : BatchShares(config, environment_rows)) {
-    shares.push_back({.table = share.table, .rows = share.rows});
-  }
-  return shares;
-}
-
 // Until then a blocking call may wait before the thread looks at its flags again.
 constexpr absl::Duration kSlice = absl::Milliseconds(200);
 constexpr absl::Duration kRateWindow = absl::Seconds(2);
@@ -130,7 +122,7 @@ absl::Status LearnerLoop::Prepare() {
   Offer();  // actors and planner begin with it
   Describe(ComponentState::kRunning, "waits for the first batch");
   BatchSamplerOptions options;
-  shares_ = TableShares(parts_.config, trainee_.environment_rows);
+  shares_ = BatchShares(parts_.config, trainee_.environment_rows);
   options.shares = shares_;
   sampler_ = parts_.open_sampler(options);
   return absl::OkStatus();
@@ -224,7 +216,7 @@ absl::StatusOr<std::string> LearnerLoop::WriteCheckpoint() {
 }
 
 void LearnerLoop::AdaptShares(int64_t environment_rows) {
-  std::vector<TableShare> shares = TableShares(parts_.config, environment_rows);
+  std::vector<TableShare> shares = BatchShares(parts_.config, environment_rows);
   if (shares.size() != shares_.size() || shares[0].rows != shares_[0].rows) {
     sampler_->SetShares(shares);
     shares_ = std::move(shares);

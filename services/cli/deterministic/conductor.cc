@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "common/base/checkpoint_store.h"
 #include "common/base/clock.h"
+#include "common/base/epoch_schedule.h"
 #include "common/base/file_io.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
@@ -38,7 +39,6 @@ constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 constexpr int64_t kProgressIntervalSteps = 250;
 constexpr int kKeptCheckpoints = 2;
 constexpr int kReturnWindow = 10;
-constexpr double kStepsPerEpoch = 1000;
 
 // All cores of a run, and what the schedule needs to know between two steps.
 class Conductor {
@@ -76,10 +76,8 @@ class Conductor {
   bool model_due() const {
     return config_.model_based() && steps() >= config_.sac().learning_starts() &&
            steps() % config_.model().train_interval_steps() == 0 &&
-           (config_.model().last_epoch() == 0 ||
-            static_cast<double>(steps()) <= config_.model().last_epoch() * kStepsPerEpoch);
+           (config_.model().last_epoch() == 0 || steps() <= config_.model().last_epoch() * kRowsPerEpoch);
   }
-  BatchSpec UpdateBatch() const;
   double WallSeconds() const { return absl::ToDoubleSeconds(absl::Now() - start_); }
 
   RunFolder& folder_;
@@ -216,17 +214,9 @@ absl::Status Conductor::CollectStep() {
   return absl::OkStatus();
 }
 
-BatchSpec Conductor::UpdateBatch() const {
-  BatchSpec spec;
-  for (const BatchShareOfTable& share : BatchShares(config_, steps())) {
-    spec.shares.push_back({share.table, share.rows});
-  }
-  return spec;
-}
-
 // As many updates as replay's limiter has earned by now.
 absl::Status Conductor::UpdateLearner() {
-  const BatchSpec spec = UpdateBatch();
+  const BatchSpec spec = {.shares = BatchShares(config_, steps())};
   bool updated = false;
   while (true) {
     absl::StatusOr<DrawnBatch> drawn = replay_->TrySample(spec);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -31,6 +32,20 @@ std::string DescribeExit(int wait_status) {
     return absl::StrCat("was ended by signal ", WTERMSIG(wait_status));
   }
   return absl::StrCat("exited with status ", WEXITSTATUS(wait_status));
+}
+
+// What a program said last; empty if it has said nothing.
+std::string LastLine(const std::filesystem::path& log_file) {
+  constexpr std::streamoff kEndBytes = 4096;
+  std::ifstream log(log_file, std::ios::binary | std::ios::ate);
+  log.seekg(std::max<std::streamoff>(0, static_cast<std::streamoff>(log.tellg()) - kEndBytes));
+  std::string last;
+  for (std::string line; std::getline(log, line);) {
+    if (!line.empty()) {
+      last = line;
+    }
+  }
+  return last;
 }
 
 // Runs in the child between fork and exec: async-signal-safe calls only.
@@ -126,14 +141,15 @@ absl::Status Supervisor::HandleExit(Child& child, int wait_status) {
   if (child.quick_failures >= kMaxQuickFailures) {
     return absl::FailedPreconditionError(absl::StrCat(
         child.program.name, " ", DescribeExit(wait_status), " within ", absl::FormatDuration(kQuickFailure),
-        " of its start ", kMaxQuickFailures, " times; see ", child.program.log_file.string()));
+        " of its start ", kMaxQuickFailures, " times: ", LastLine(child.program.log_file),
+        "\n(log: ", child.program.log_file.string(), ")"));
   }
   if (lived > kHealthyRun) {
     child.pause = kFirstPause;
   }
-  note_(absl::StrCat(child.program.name, " ", DescribeExit(wait_status),
-                     " (log: ", child.program.log_file.string(), "); starting it again in ",
-                     absl::FormatDuration(child.pause)));
+  note_(absl::StrCat(child.program.name, " ", DescribeExit(wait_status), "; starting it again in ",
+                     absl::FormatDuration(child.pause),
+                     ". It said last: ", LastLine(child.program.log_file)));
   child.restart_at = absl::Now() + child.pause;
   child.pause = std::min(child.pause * 2, kLongestPause);
   return absl::OkStatus();

@@ -36,7 +36,7 @@ class Supervisor {
   absl::Status StartAll();
 
   // Notices children that ended and starts those whose pause is over. Never blocks. FAILED_PRECONDITION once
-  // a program has failed within 5 s of its start five times in a row, naming its log.
+  // a program has failed within 5 s of its start five times in a row, with what it said last.
   absl::Status Tend();
 
   // SIGTERM in reverse order, each given `timeout` before SIGKILL. The first program that did not exit 0.

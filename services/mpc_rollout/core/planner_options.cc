@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/config/schedule.h"
 
 namespace demorl {
 namespace {
@@ -133,11 +134,7 @@ absl::Status SetKinds(const PlannerConfig& config, DmdMpcOptions* options) {
 // An own horizon replaces the default as a whole, so that one of its ends cannot keep a default of the other.
 void SetHorizon(const PlannerConfig& config, DmdMpcOptions* options) {
   if (config.has_horizon()) {
-    const LinearSchedule& horizon = config.horizon();
-    options->horizon = {.start_epoch = horizon.start_epoch(),
-                        .end_epoch = horizon.end_epoch(),
-                        .start_steps = horizon.start_value(),
-                        .end_steps = horizon.end_value()};
+    options->horizon = MakeEpochSchedule(config.horizon());
   }
 }
 

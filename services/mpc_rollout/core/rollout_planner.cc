@@ -22,8 +22,6 @@
 namespace demorl {
 namespace {
 
-constexpr int64_t kRowsPerEpoch = 1000;
-
 // Where the exceptions of LibTorch end.
 template <typename Function>
 auto WithoutExceptions(const Function& function) -> std::invoke_result_t<Function> {

@@ -18,6 +18,7 @@
 #include "common/base/clock.h"
 #include "common/metrics/metrics.h"
 #include "common/tensor/environment_spec.h"
+#include "common/tensor/table_share.h"
 #include "common/tensor/transition_chunk.h"
 #include "services/replay/core/group_commit.h"
 #include "services/replay/core/kv_store.h"
@@ -60,12 +61,8 @@ struct WriterPosition {
 };
 
 // Composition of a batch; see SampleRequest.
-struct BatchShare {
-  std::string table;
-  int rows = 0;
-};
 struct BatchSpec {
-  std::vector<BatchShare> shares;
+  std::vector<TableShare> shares;
   // Tables whose share is taken from the first table while they are empty.
   std::vector<std::string> may_be_empty;
   // Whether the rate limiter of the first table counts and limits the batch. Others only need min_rows.

@@ -17,7 +17,7 @@ constexpr int64_t kMaxBatchBytes = 48 << 20;
 absl::Status CheckComposition(const BatchSpec& spec) {
   std::set<std::string> names;
   int64_t rows = 0;
-  for (const BatchShare& share : spec.shares) {
+  for (const TableShare& share : spec.shares) {
     if (share.rows < 0 || !names.insert(share.table).second) {
       return absl::InvalidArgumentError(absl::StrCat("share of ", share.rows, " rows of table '", share.table,
                                                      "'; want >= 0 rows and each table once"));
@@ -108,7 +108,7 @@ absl::StatusOr<ReplayCore::DrawPlan> ReplayCore::PlanDraw(const BatchSpec& spec)
   DrawPlan plan;
   int64_t from_first = 0, total = 0;
   for (size_t i = 0; i < spec.shares.size(); ++i) {
-    const BatchShare& share = spec.shares[i];
+    const TableShare& share = spec.shares[i];
     ASSIGN_OR_RETURN(const size_t index, FindTable(share.table));
     TableEntry& entry = tables_[index];
     const Table& table = *entry.table;

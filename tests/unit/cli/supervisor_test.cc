@@ -87,7 +87,8 @@ TEST_F(SupervisorTest, GivesUpOnAProgramThatKeepsFailingAtOnceAndNamesItsLog) {
   ASSERT_OK(supervisor.StartAll());
   EXPECT_THAT(TendUntil(supervisor, [] { return false; }),
               StatusIs(absl::StatusCode::kFailedPrecondition,
-                       ::testing::AllOf(HasSubstr("exited with status 7"), HasSubstr("broken.log"))));
+                       ::testing::AllOf(HasSubstr("exited with status 7"), HasSubstr("no luck"),
+                                        HasSubstr("broken.log"))));
 }
 
 TEST_F(SupervisorTest, RefusesAProgramThatDoesNotExist) {

@@ -128,7 +128,7 @@ TEST(ObjectiveWeightsTest, NonFiniteReturnsGetNoWeight) {
 }
 
 TEST(HorizonScheduleTest, RisesFromFiveToFifteenOverFortyEpochs) {
-  const HorizonSchedule schedule;
+  const EpochSchedule schedule = DmdMpcOptions().horizon;
   EXPECT_EQ(HorizonSteps(schedule, 0), 5);
   EXPECT_EQ(HorizonSteps(schedule, 3999), 5);
   for (int epoch = 4; epoch <= 40; epoch += 4) {
@@ -139,7 +139,7 @@ TEST(HorizonScheduleTest, RisesFromFiveToFifteenOverFortyEpochs) {
 }
 
 TEST(HorizonScheduleTest, FollowsMbposTableForAnt) {
-  const HorizonSchedule schedule{.start_epoch = 20, .end_epoch = 100, .start_steps = 1, .end_steps = 25};
+  const EpochSchedule schedule{.start_epoch = 20, .end_epoch = 100, .start_value = 1, .end_value = 25};
   EXPECT_EQ(HorizonSteps(schedule, 19'999), 1);
   EXPECT_EQ(HorizonSteps(schedule, 24'000), 2);  // 1 + 24 * 4 / 80 = 2.2
   EXPECT_EQ(HorizonSteps(schedule, 60'000), 13);
@@ -147,7 +147,7 @@ TEST(HorizonScheduleTest, FollowsMbposTableForAnt) {
 }
 
 TEST(HorizonScheduleTest, IsConstantWhereBothEndsAreEqual) {
-  EXPECT_EQ(HorizonSteps({.start_epoch = 0, .end_epoch = 0, .start_steps = 5, .end_steps = 5}, 7000), 5);
+  EXPECT_EQ(HorizonSteps({.start_epoch = 0, .end_epoch = 0, .start_value = 5, .end_value = 5}, 7000), 5);
 }
 
 TEST(PlanNoiseTest, TruncatedNoiseStaysWithinTwoStandardDeviations) {
@@ -188,7 +188,7 @@ TEST(ValidateOptionsTest, NamesTheSwitchesThatContradictEachOther) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_particles = 4")));
   EXPECT_THAT(ValidateOptions({.refit_stddev = true, .average_noise = true}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("refit_stddev")));
-  EXPECT_THAT(ValidateOptions({.horizon = {.start_steps = 1, .end_steps = 1},
+  EXPECT_THAT(ValidateOptions({.horizon = {.start_value = 1, .end_value = 1},
                                .terminal_value = TerminalValueKind::kLastSlot}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("horizon")));
   EXPECT_THAT(ValidateOptions({.elite_ratio = 0}),
