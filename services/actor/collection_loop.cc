@@ -4,48 +4,16 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/tensor/transition_codec.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
 namespace {
 
-constexpr absl::Duration kSlice = absl::Milliseconds(200);
 constexpr absl::Duration kRateWindow = absl::Seconds(5);
 constexpr size_t kNumReturns = 10;
-
-// Chunks are cut so that each is one message of the writer, and the spool's sequences are the writer's.
-constexpr size_t kMaxChunkBytes = 512 << 10;
-
-// A call that may be tried again. DATA_LOSS tells once that replay has lost rows; nothing here can bring them
-// back.
-bool IsRetryable(const absl::Status& status) {
-  if (absl::IsDataLoss(status)) {
-    spdlog::warn("{}", std::string(status.message()));
-  }
-  return absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status) || absl::IsDataLoss(status);
-}
-
-std::vector<TransitionChunk> Cut(TransitionChunk chunk) {
-  std::vector<TransitionChunk> pieces;
-  size_t bytes = kMaxChunkBytes;
-  for (Segment& segment : chunk.segments) {
-    const size_t segment_bytes =
-        4 * (segment.observations.size() + segment.actions.size() + segment.rewards.size()) +
-        8 * segment.policy_versions.size();
-    if (bytes + segment_bytes > kMaxChunkBytes) {
-      pieces.push_back({.observation_size = chunk.observation_size, .action_size = chunk.action_size});
-      bytes = 0;
-    }
-    pieces.back().segments.push_back(std::move(segment));
-    bytes += segment_bytes;
-  }
-  return pieces;
-}
 
 double Mean(const std::deque<double>& values) {
   double sum = 0;
@@ -58,13 +26,18 @@ double Mean(const std::deque<double>& values) {
 }  // namespace
 
 CollectionLoop::CollectionLoop(const CollectionOptions& options, Parts parts)
-    : options_(options), parts_(std::move(parts)) {
+    : options_(options),
+      parts_(std::move(parts)),
+      sender_(
+          {.writer = parts_.writer.get(),
+           .spool = parts_.spool.get(),
+           .metrics = parts_.metrics,
+           .describe = [this](std::string detail) { Describe(ComponentState::kRunning, std::move(detail)); },
+           .drain_deadline = [this] { return DrainDeadline(); }}) {
   status_.detail = "not started";
 }
 
 CollectionLoop::~CollectionLoop() { Drain(absl::Now()).IgnoreError(); }
-
-absl::Time CollectionLoop::Slice() { return absl::Now() + kSlice; }
 
 void CollectionLoop::Start() {
   {
@@ -135,6 +108,11 @@ std::shared_ptr<const CollectionLoop::Policy> CollectionLoop::CurrentPolicy() co
   return policy_;
 }
 
+std::optional<absl::Time> CollectionLoop::DrainDeadline() const {
+  absl::MutexLock lock(&mutex_);
+  return stop_ ? std::optional(drain_deadline_) : std::nullopt;
+}
+
 bool CollectionLoop::StopRequested() const {
   absl::MutexLock lock(&mutex_);
   return stop_;
@@ -148,7 +126,7 @@ void CollectionLoop::Describe(ComponentState state, std::string detail) {
 
 void CollectionLoop::Run() {
   pthread_setname_np(pthread_self(), "actor-collect");
-  absl::Status status = RecoverSpool();
+  absl::Status status = sender_.Recover();
   while (status.ok() && !StopRequested()) {
     status = Iterate();
   }
@@ -166,17 +144,13 @@ void CollectionLoop::Run() {
 }
 
 absl::Status CollectionLoop::SendRest() {
-  absl::Time deadline;
-  {
-    absl::MutexLock lock(&mutex_);
-    deadline = drain_deadline_;
-  }
+  const absl::Time deadline = DrainDeadline().value_or(absl::InfiniteFuture());
   parts_.collector->TruncateEpisodes();
-  absl::Status status = Send(parts_.collector->TakeChunk(/*flush=*/true), deadline);
+  absl::Status status = sender_.Send(parts_.collector->TakeChunk(/*flush=*/true), deadline);
   if (status.ok()) {
     status = parts_.writer->Flush(deadline);
   }
-  TrimSpool();
+  sender_.Trim();
   Report();
   const std::string detail = absl::StrCat("rows were left behind: ", status.message());
   if (IsRetryable(status) || absl::IsCancelled(status)) {
@@ -198,12 +172,12 @@ bool CollectionLoop::Rest() {
   if (!PauseRequested() && !finished_) {
     return false;
   }
-  const absl::Status status = parts_.policies->WaitForNewer(seen_version_, Slice()).status();
+  const absl::Status status = parts_.policies->WaitForNewer(seen_version_, CollectionSlice()).status();
   if (status.ok()) {
     AdoptPolicy();
   } else if (!absl::IsDeadlineExceeded(status)) {
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithDeadline(absl::Condition(&stop_), Slice());
+    mutex_.AwaitWithDeadline(absl::Condition(&stop_), CollectionSlice());
   }
   Report();
   return true;
@@ -239,9 +213,9 @@ absl::Status CollectionLoop::WaitForAllowance(int64_t rows) {
   // Rows that wait here cannot be trained on, and training is what raises the limit.
   RETURN_IF_ERROR(Flush());
   const absl::Duration start = RealClock::Get().Now();
-  const absl::Status status = parts_.writer->WaitForRowsAllowed(rows, Slice());
+  const absl::Status status = parts_.writer->WaitForRowsAllowed(rows, CollectionSlice());
   parts_.metrics->waiting_s.Increment(absl::ToDoubleSeconds(RealClock::Get().Now() - start));
-  TrimSpool();
+  sender_.Trim();
   if (IsRetryable(status)) {
     Describe(ComponentState::kRunning,
              connected_ ? "waiting for the learner (run-ahead limit)" : "waiting for replay");
@@ -268,7 +242,7 @@ absl::Status CollectionLoop::Collect() {
     AdoptFirstPolicy();
   }
   const absl::Status planned = parts_.collector->Step(random_actions);
-  RETURN_IF_ERROR(Send(parts_.collector->TakeChunk(/*flush=*/false), absl::InfiniteFuture()));
+  RETURN_IF_ERROR(sender_.Send(parts_.collector->TakeChunk(/*flush=*/false), absl::InfiniteFuture()));
   if (!planned.ok()) {
     return WaitForPlanner(planned);
   }
@@ -280,7 +254,7 @@ absl::Status CollectionLoop::Collect() {
   Describe(ComponentState::kRunning,
            random_actions ? absl::StrCat("random actions until row ", options_.learning_starts)
                           : absl::StrCat("collecting with policy ", parts_.collector->policy_version()));
-  TrimSpool();
+  sender_.Trim();
   Report();
   return absl::OkStatus();
 }
@@ -288,25 +262,25 @@ absl::Status CollectionLoop::Collect() {
 absl::Status CollectionLoop::WaitForPlanner(const absl::Status& reason) {
   // Rows that wait here cannot be trained on, and a model may be what the planner waits for.
   RETURN_IF_ERROR(Flush());
-  TrimSpool();
+  sender_.Trim();
   Report();
   if (!IsRetryable(reason) && !absl::IsCancelled(reason)) {  // cancelled: the planner drains, or this actor
     return reason;
   }
   Describe(ComponentState::kRunning, absl::StrCat("waiting for a plan: ", reason.message()));
   absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithDeadline(absl::Condition(&stop_), Slice());
+  mutex_.AwaitWithDeadline(absl::Condition(&stop_), CollectionSlice());
   return absl::OkStatus();
 }
 
 absl::Status CollectionLoop::CheckFinished() {
   RETURN_IF_ERROR(Flush());
-  const absl::Status status = parts_.writer->Flush(Slice());
+  const absl::Status status = parts_.writer->Flush(CollectionSlice());
   if (!status.ok()) {
     Describe(ComponentState::kRunning, "waiting for replay to take the last rows");
     return IsRetryable(status) || (absl::IsCancelled(status) && StopRequested()) ? absl::OkStatus() : status;
   }
-  TrimSpool();
+  sender_.Trim();
   // Everything collected has arrived, so the table's own count is exact; quarantined rows are not in it.
   rows_base_ = parts_.writer->RowsInserted() - parts_.collector->num_steps();
   if (parts_.writer->RowsInserted() >= options_.environment_steps) {
@@ -317,108 +291,6 @@ absl::Status CollectionLoop::CheckFinished() {
   }
   Report();
   return absl::OkStatus();
-}
-
-absl::Status CollectionLoop::Send(TransitionChunk chunk, absl::Time give_up) {
-  for (const TransitionChunk& piece : Cut(std::move(chunk))) {
-    RETURN_IF_ERROR(SendPiece(piece, give_up));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CollectionLoop::SendPiece(const TransitionChunk& chunk, absl::Time give_up) {
-  if (parts_.spool != nullptr) {
-    RETURN_IF_ERROR(Spool(chunk, give_up));
-  }
-  while (true) {
-    const absl::Status status = parts_.writer->Append(chunk, std::min(Slice(), give_up));
-    if (status.ok()) {
-      rows_sent_ += chunk.num_rows();
-      return status;
-    }
-    {
-      absl::MutexLock lock(&mutex_);
-      give_up = std::min(give_up, drain_deadline_);
-    }
-    if (!IsRetryable(status) || absl::Now() >= give_up) {
-      return status;
-    }
-    Describe(ComponentState::kRunning, "waiting for replay to take rows");
-  }
-}
-
-absl::Status CollectionLoop::Spool(const TransitionChunk& chunk, absl::Time give_up) {
-  const std::string payload = EncodeTransitionChunk(chunk).SerializeAsString();
-  while (true) {
-    const absl::Status status = parts_.spool->Append(parts_.writer->LastSequence() + 1, payload);
-    {
-      absl::MutexLock lock(&mutex_);
-      give_up = std::min(give_up, drain_deadline_);
-    }
-    if (!absl::IsResourceExhausted(status) || absl::Now() >= give_up) {
-      return status;
-    }
-    Describe(ComponentState::kRunning, absl::StrCat("waiting for room in the spool: ", status.message()));
-    const absl::Status flushed = parts_.writer->Flush(std::min(Slice(), give_up));
-    if (!flushed.ok() && !IsRetryable(flushed)) {
-      return flushed;
-    }
-    TrimSpool();
-  }
-}
-
-void CollectionLoop::TrimSpool() {
-  if (parts_.spool == nullptr) {
-    return;
-  }
-  if (const absl::Status status = parts_.spool->RemoveThrough(parts_.writer->DurableSequence());
-      !status.ok()) {
-    spdlog::warn("spool: {}", std::string(status.message()));
-  }
-  parts_.metrics->spool_bytes.Set(static_cast<double>(parts_.spool->num_bytes()));
-}
-
-// Chunks that an earlier process spooled are appended again, unless replay has them: the first response says
-// which was the last it accepted from this writer.
-absl::Status CollectionLoop::RecoverSpool() {
-  if (parts_.spool == nullptr) {
-    return absl::OkStatus();
-  }
-  parts_.metrics->spool_dropped_bytes.Increment(static_cast<double>(parts_.spool->num_damaged_bytes()));
-  const std::vector<ChunkSpool::Record> records = parts_.spool->TakeRecovered();
-  if (records.empty()) {
-    return parts_.spool->RemoveRecovered();
-  }
-  Describe(ComponentState::kRunning, "waiting for replay, to hand over what an earlier start spooled");
-  absl::Status status;
-  do {
-    if (StopRequested()) {
-      return absl::OkStatus();
-    }
-    status = parts_.writer->WaitForRowsAllowed(1, Slice());
-  } while (IsRetryable(status));
-  RETURN_IF_ERROR(status);
-  const uint64_t accepted = parts_.writer->LastSequence();
-  int num_sent = 0;
-  for (const ChunkSpool::Record& record : records) {
-    demorl::common::v1::TransitionChunk message;
-    if (record.sequence <= accepted || !message.ParseFromString(record.payload)) {
-      continue;
-    }
-    absl::StatusOr<TransitionChunk> chunk = DecodeTransitionChunk(message);
-    if (!chunk.ok()) {
-      spdlog::warn("spool: chunk {} dropped: {}", record.sequence, std::string(chunk.status().message()));
-      continue;
-    }
-    RETURN_IF_ERROR(Send(*std::move(chunk), absl::InfiniteFuture()));
-    ++num_sent;
-  }
-  do {
-    status = parts_.writer->Flush(Slice());
-  } while (IsRetryable(status) && !StopRequested());
-  rows_sent_ = 0;  // counts this collector's rows, which start now
-  spdlog::info("spool: {} chunks found, {} sent again", records.size(), num_sent);
-  return IsRetryable(status) ? absl::OkStatus() : parts_.spool->RemoveRecovered();
 }
 
 void CollectionLoop::AdoptPolicy() {
@@ -456,7 +328,7 @@ void CollectionLoop::AdoptFirstPolicy() {
   const absl::Time deadline = absl::Now() + options_.first_policy_wait;
   absl::Status status = absl::DeadlineExceededError("");
   while (absl::IsDeadlineExceeded(status) && absl::Now() < deadline && !StopRequested()) {
-    status = parts_.policies->WaitForNewer(0, std::min(Slice(), deadline)).status();
+    status = parts_.policies->WaitForNewer(0, std::min(CollectionSlice(), deadline)).status();
   }
   AdoptPolicy();
 }

@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -14,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/rpc/service_component.h"
 #include "services/actor/actor_metrics.h"
+#include "services/actor/chunk_sender.h"
 #include "services/actor/core/chunk_spool.h"
 #include "services/actor/core/episode_collector.h"
 #include "services/replay/replay_client.h"
@@ -76,37 +78,34 @@ class CollectionLoop {
   void Run();
   // One round of the loop; an error is final.
   absl::Status Iterate();
-  absl::Status RecoverSpool();
   absl::Status Collect();
   absl::Status WaitForAllowance(int64_t rows);
   // After a step that some planner did not plan.
   absl::Status WaitForPlanner(const absl::Status& reason);
   absl::Status CheckFinished();
-  absl::Status Send(TransitionChunk chunk, absl::Time give_up);
-  absl::Status SendPiece(const TransitionChunk& chunk, absl::Time give_up);
-  absl::Status Spool(const TransitionChunk& chunk, absl::Time give_up);
-  absl::Status Flush() { return Send(parts_.collector->TakeChunk(/*flush=*/true), absl::InfiniteFuture()); }
+  absl::Status Flush() {
+    return sender_.Send(parts_.collector->TakeChunk(/*flush=*/true), absl::InfiniteFuture());
+  }
   absl::Status SendRest();
   void AdoptPolicy();
   void AdoptFirstPolicy();
-  void TrimSpool();
   void Report();
   void Describe(ComponentState state, std::string detail);
-  // Until then a blocking call may wait before the loop looks at its flags again.
-  static absl::Time Slice();
-  int64_t OpenRows() const { return parts_.collector->num_steps() - rows_sent_; }
+  int64_t OpenRows() const { return parts_.collector->num_steps() - sender_.rows_sent(); }
   // Rows of the table, those of this actor included that are still on their way.
   int64_t TableRows() const;
   bool Rest();
   bool StopRequested() const;
+  // None until a stop is requested.
+  std::optional<absl::Time> DrainDeadline() const;
   bool PauseRequested() const;
 
   const CollectionOptions options_;
   const Parts parts_;
+  ChunkSender sender_;
 
   // Owned by the thread.
   bool connected_ = false;  // replay has answered
-  int64_t rows_sent_ = 0;   // collected rows handed to the writer
   int64_t rows_base_ = 0;   // the table's rows without those of this collector
   bool finished_ = false;
   bool waited_for_policy_ = false;

@@ -9,7 +9,6 @@
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
 #include "common/rpc/worker_loop.h"
-#include "common/tensor/transition_codec.h"
 #include "services/model_trainer/trainer_loop.h"
 #include "services/replay/replay_client.h"
 #include "services/snapshot/snapshot_client.h"
@@ -23,7 +22,7 @@ constexpr char kTable[] = "env";
 demorl::snapshot::v1::SnapshotMetadata MakeMetadata(const ServiceContext& context,
                                                     const EnvironmentSpec& environment) {
   const demorl::config::v1::ModelConfig& model = context.config.model();
-  demorl::snapshot::v1::SnapshotMetadata metadata;
+  auto metadata = MakeSnapshotMetadata(environment, context.config_hash);
   metadata.set_kind(demorl::snapshot::v1::SNAPSHOT_KIND_DYNAMICS);
   auto& architecture = *metadata.mutable_architecture();
   architecture["type"] = "gaussian_ensemble";
@@ -31,10 +30,6 @@ demorl::snapshot::v1::SnapshotMetadata MakeMetadata(const ServiceContext& contex
   architecture["hidden_sizes"] =
       model.hidden_sizes().empty() ? "200,200,200,200" : absl::StrJoin(model.hidden_sizes(), ",");
   architecture["activation"] = "silu";
-  metadata.set_observation_size(static_cast<uint32_t>(environment.observation_size));
-  metadata.set_action_size(static_cast<uint32_t>(environment.action_size));
-  metadata.set_schema_hash(environment.SchemaHash());
-  metadata.mutable_lineage()->set_config_hash(context.config_hash);
   return metadata;
 }
 
@@ -91,12 +86,7 @@ class ModelTrainerComponent final : public WorkerLoopComponent {
     absl::StatusOr<EnvironmentSpec> environment = GetEnvironmentSpec(context_.config.environment());
     const bool native = environment.ok();
     if (!native) {
-      ASSIGN_OR_RETURN(const demorl::replay::v1::TableInfo table, replay_.GetTable(kTable));
-      if (!table.has_environment()) {
-        return absl::UnavailableError(
-            absl::StrCat("replay has met no actor of ", context_.config.environment(), " yet"));
-      }
-      ASSIGN_OR_RETURN(environment, DecodeEnvironmentSpec(table.environment()));
+      ASSIGN_OR_RETURN(environment, replay_.GetEnvironment(kTable));
     }
     return PrepareTrainer(context_.config, *environment, !native, std::move(should_stop), store, &metrics_);
   }

@@ -6,7 +6,6 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
-#include "common/tensor/transition_codec.h"
 #include "services/mpc_rollout/core/planner_options.h"
 #include "services/mpc_rollout/planning_service.h"
 #include "services/mpc_rollout/rollout_worker.h"
@@ -106,11 +105,7 @@ class MpcRolloutComponent final : public ServiceComponent {
       ASSIGN_OR_RETURN(const TerminationRule rule, GetTerminationRule(context_.config.environment()));
       return PlanningEnvironment{.spec = *std::move(native), .termination_rule = rule};
     }
-    ASSIGN_OR_RETURN(const auto table, replay_.GetTable("env"));
-    if (!table.has_environment() || table.environment().environment_id().empty()) {
-      return absl::UnavailableError("no actor has described the environment yet");
-    }
-    ASSIGN_OR_RETURN(EnvironmentSpec spec, DecodeEnvironmentSpec(table.environment()));
+    ASSIGN_OR_RETURN(EnvironmentSpec spec, replay_.GetEnvironment("env"));
     return PlanningEnvironment{.spec = std::move(spec)};
   }
 

@@ -23,6 +23,7 @@ absl::StatusOr<SampledBatch> Decode(const pb::SampleResponse& response) {
                                          static_cast<int>(batch.actions().size() / row_bytes)));
   sampled.rows_inserted = static_cast<int64_t>(response.rows_inserted());
   sampled.table_sizes.assign(response.table_sizes().begin(), response.table_sizes().end());
+  sampled.dynamics_version = response.dynamics_version();
   return sampled;
 }
 

@@ -1,7 +1,9 @@
 #include "services/replay/replay_client.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/grpc_status.h"
+#include "common/tensor/transition_codec.h"
 #include "grpcpp/client_context.h"
 #include "services/replay/client_streams.h"
 
@@ -54,6 +56,15 @@ absl::StatusOr<pb::TableInfo> ReplayClient::GetTable(const std::string& table) {
   request.set_table(table);
   ASSIGN_OR_RETURN(pb::GetTableResponse response, impl_->Call(&pb::ReplayService::Stub::GetTable, request));
   return std::move(*response.mutable_table());
+}
+
+absl::StatusOr<EnvironmentSpec> ReplayClient::GetEnvironment(const std::string& table) {
+  ASSIGN_OR_RETURN(const pb::TableInfo info, GetTable(table));
+  if (!info.has_environment() || info.environment().environment_id().empty()) {
+    return absl::UnavailableError(
+        absl::StrCat("no actor has described the environment of table '", table, "' yet"));
+  }
+  return DecodeEnvironmentSpec(info.environment());
 }
 
 absl::StatusOr<pb::ListTablesResponse> ReplayClient::ListTables() {

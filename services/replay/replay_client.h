@@ -75,6 +75,8 @@ struct SampledBatch {
   // Rows the first table has taken in since it exists.
   int64_t rows_inserted = 0;
   std::vector<int64_t> table_sizes;
+  // The newest behind the planned rows; 0 without any.
+  uint64_t dynamics_version = 0;
 };
 
 // A stream of batches, kept full by credits; reconnects by itself. Thread-compatible.
@@ -119,6 +121,8 @@ class ReplayClient {
   std::unique_ptr<TableTail> OpenTail(const std::string& table, uint64_t position);
 
   absl::StatusOr<demorl::replay::v1::TableInfo> GetTable(const std::string& table);
+  // As the table's writers have described it; UNAVAILABLE as long as none has.
+  absl::StatusOr<EnvironmentSpec> GetEnvironment(const std::string& table);
   absl::StatusOr<demorl::replay::v1::ListTablesResponse> ListTables();
   absl::StatusOr<int64_t> PurgeDynamicsVersion(const std::string& table, uint64_t dynamics_version);
   absl::StatusOr<demorl::replay::v1::AuditResponse> Audit();

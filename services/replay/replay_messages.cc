@@ -75,6 +75,7 @@ pb::SampleResponse EncodeBatch(const DrawnBatch& drawn) {
   for (const int64_t size : drawn.table_sizes) {
     message.add_table_sizes(static_cast<uint64_t>(size));
   }
+  message.set_dynamics_version(drawn.dynamics_version);
   return message;
 }
 

@@ -164,6 +164,7 @@ absl::Status LearnerLoop::UpdateOnce(const SampledBatch& sampled) {
   const absl::StatusOr<SacMetrics> metrics = learner.Update(sampled.batch);
   const absl::Duration duration = RealClock::Get().Now() - start;
   trainee_.environment_rows = sampled.rows_inserted;
+  trainee_.dynamics_version = std::max(trainee_.dynamics_version, sampled.dynamics_version);
   parts_.metrics->skipped.Increment(static_cast<double>(learner.num_skipped() - skipped_reported_));
   skipped_reported_ = learner.num_skipped();
   AdaptShares(sampled.rows_inserted);
@@ -196,7 +197,8 @@ void LearnerLoop::Offer() {
   publisher->Offer({.policy = trainee_.learner->PolicyTensors(),
                     .value = trainee_.learner->ValueTensors(),
                     .learner_step = trainee_.learner->num_updates(),
-                    .environment_rows = trainee_.environment_rows});
+                    .environment_rows = trainee_.environment_rows,
+                    .dynamics_version = trainee_.dynamics_version});
 }
 
 absl::StatusOr<std::string> LearnerLoop::WriteCheckpoint() {

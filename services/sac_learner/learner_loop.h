@@ -27,6 +27,8 @@ struct PreparedLearner {
   std::unique_ptr<SacLearner> learner;
   EnvironmentSpec environment;
   int64_t environment_rows = 0;
+  // Behind the newest planned rows it was trained on; 0 for none.
+  uint64_t dynamics_version = 0;
 };
 
 // Makes the learner for an environment and continues from the newest good checkpoint, if there is one.

@@ -5,12 +5,10 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
 #include "common/rpc/worker_loop.h"
-#include "common/tensor/transition_codec.h"
 #include "services/replay/replay_client.h"
 #include "services/sac_learner/learner_loop.h"
 #include "services/snapshot/snapshot_client.h"
@@ -23,13 +21,9 @@ constexpr int kCheckpointsKept = 3;
 demorl::snapshot::v1::SnapshotMetadata BaseMetadata(const ServiceContext& context,
                                                     const EnvironmentSpec& environment) {
   const auto& sizes = context.config.sac().hidden_sizes();
-  demorl::snapshot::v1::SnapshotMetadata metadata;
+  auto metadata = MakeSnapshotMetadata(environment, context.config_hash);
   (*metadata.mutable_architecture())["hidden_sizes"] = sizes.empty() ? "256,256" : absl::StrJoin(sizes, ",");
   (*metadata.mutable_architecture())["activation"] = "relu";
-  metadata.set_observation_size(static_cast<uint32_t>(environment.observation_size));
-  metadata.set_action_size(static_cast<uint32_t>(environment.action_size));
-  metadata.set_schema_hash(environment.SchemaHash());
-  metadata.mutable_lineage()->set_config_hash(context.config_hash);
   return metadata;
 }
 
@@ -79,12 +73,7 @@ class SacLearnerComponent final : public WorkerLoopComponent {
       prepared_.reset();
       return prepared;
     }
-    ASSIGN_OR_RETURN(const demorl::replay::v1::TableInfo table, replay_.GetTable("env"));
-    if (!table.has_environment()) {
-      return absl::UnavailableError(
-          absl::StrCat("replay has met no actor of ", context_.config.environment(), " yet"));
-    }
-    ASSIGN_OR_RETURN(const EnvironmentSpec environment, DecodeEnvironmentSpec(table.environment()));
+    ASSIGN_OR_RETURN(const EnvironmentSpec environment, replay_.GetEnvironment("env"));
     return PrepareLearner(context_.config, environment, store, &metrics_);
   }
 

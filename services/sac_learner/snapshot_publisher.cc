@@ -107,6 +107,7 @@ absl::Status SnapshotPublisher::PublishPair(const SnapshotPair& pair, absl::Time
     (*metadata.mutable_architecture())["type"] = type;
     metadata.mutable_lineage()->set_learner_step(static_cast<uint64_t>(pair.learner_step));
     metadata.mutable_lineage()->set_environment_rows(static_cast<uint64_t>(pair.environment_rows));
+    metadata.mutable_lineage()->set_dynamics_version(pair.dynamics_version);
     metadata.mutable_lineage()->set_parent_version(parent);
     absl::StatusOr<uint64_t> version = publish_(std::move(metadata), EncodeSafetensors(file), deadline);
     if (version.ok()) {

@@ -24,6 +24,7 @@ struct SnapshotPair {
   TensorFile value;
   int64_t learner_step = 0;
   int64_t environment_rows = 0;
+  uint64_t dynamics_version = 0;
 };
 
 // Publishes snapshots on a thread of its own, so that a slow or absent store never holds up training: one

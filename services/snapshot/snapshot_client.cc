@@ -181,6 +181,16 @@ class SnapshotWatchImpl final : public SnapshotWatch {
 
 }  // namespace
 
+proto::SnapshotMetadata MakeSnapshotMetadata(const EnvironmentSpec& environment,
+                                             const std::string& config_hash) {
+  proto::SnapshotMetadata metadata;
+  metadata.set_observation_size(static_cast<uint32_t>(environment.observation_size));
+  metadata.set_action_size(static_cast<uint32_t>(environment.action_size));
+  metadata.set_schema_hash(environment.SchemaHash());
+  metadata.mutable_lineage()->set_config_hash(config_hash);
+  return metadata;
+}
+
 struct SnapshotClient::Impl {
   std::shared_ptr<Stub> stub;
   std::string run_id;

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/tensor/environment_spec.h"
 #include "demorl/snapshot/v1/snapshot_service.pb.h"
 #include "grpcpp/channel.h"
 
@@ -18,6 +19,11 @@ struct Snapshot {
   demorl::snapshot::v1::SnapshotMetadata metadata;
   std::string payload;
 };
+
+// Of a snapshot for this environment, made under this configuration; kind, architecture and the rest of the
+// lineage are left to set.
+demorl::snapshot::v1::SnapshotMetadata MakeSnapshotMetadata(const EnvironmentSpec& environment,
+                                                            const std::string& config_hash);
 
 // Follows the newest version of one kind in the background; reconnects by itself. Thread-safe.
 class SnapshotWatch {

@@ -34,11 +34,13 @@ absl::Status List(const PolicyOptions& options) {
       pinned = version;
     }
   }
-  std::printf("%10s %12s %14s %10s  %s\n", "VERSION", "UPDATES", "ENV ROWS", "BYTES", "CREATED");
+  std::printf("%10s %12s %14s %10s %10s  %s\n", "VERSION", "UPDATES", "ENV ROWS", "DYNAMICS", "BYTES",
+              "CREATED");
   for (const auto& snapshot : listed.snapshots()) {
     const absl::Time created = absl::FromUnixSeconds(snapshot.create_time().seconds());
-    std::printf("%10lu %12lu %14lu %10lu  %s%s\n", snapshot.version(), snapshot.lineage().learner_step(),
-                snapshot.lineage().environment_rows(), snapshot.payload_bytes(),
+    std::printf("%10lu %12lu %14lu %10lu %10lu  %s%s\n", snapshot.version(),
+                snapshot.lineage().learner_step(), snapshot.lineage().environment_rows(),
+                snapshot.lineage().dynamics_version(), snapshot.payload_bytes(),
                 absl::FormatTime("%Y-%m-%d %H:%M:%S", created, absl::LocalTimeZone()).c_str(),
                 snapshot.version() == pinned ? "  pinned" : "");
   }

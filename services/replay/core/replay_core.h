@@ -74,6 +74,8 @@ struct DrawnBatch {
   // Rows the first table has taken in since it exists.
   int64_t rows_inserted = 0;
   std::vector<int64_t> table_sizes;
+  // The newest behind the planned rows; 0 without any.
+  uint64_t dynamics_version = 0;
 };
 
 struct RowsRead {

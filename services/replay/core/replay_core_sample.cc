@@ -62,6 +62,14 @@ TransitionBatch Gather(const std::vector<DrawnRow>& rows) {
   return batch;
 }
 
+uint64_t NewestDynamics(const std::vector<DrawnRow>& rows) {
+  uint64_t newest = 0;
+  for (const DrawnRow& row : rows) {
+    newest = std::max(newest, row.segment->dynamics_version());
+  }
+  return newest;
+}
+
 }  // namespace
 
 absl::StatusOr<DrawnBatch> ReplayCore::TrySample(const BatchSpec& spec) {
@@ -100,6 +108,7 @@ absl::StatusOr<DrawnBatch> ReplayCore::TrySample(const BatchSpec& spec) {
     NotifyChange();
   }
   drawn.batch = Gather(rows);
+  drawn.dynamics_version = NewestDynamics(rows);
   instruments->SampleTook(absl::ToDoubleSeconds(clock_.Now() - start));
   return drawn;
 }

@@ -357,10 +357,12 @@ class ActorTest(unittest.TestCase):
         self.assertNotEqual(current.returns[0], current.returns[1])
         request.policy_payload = payload
         self.assertEqual(list(stub.Evaluate(request, timeout=TIMEOUT_S).returns), list(current.returns))
-        request.run_id = "other"
-        with self.assertRaises(grpc.RpcError) as caught:
-            stub.Evaluate(request, timeout=TIMEOUT_S)
-        self.assertEqual(caught.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
+        for field, value, reason in [("planned", True, "plans"), ("run_id", "other", "'other'")]:
+            setattr(request, field, value)
+            with self.assertRaises(grpc.RpcError) as caught:
+                stub.Evaluate(request, timeout=TIMEOUT_S)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
+            self.assertIn(reason, caught.exception.details())
 
 
 if __name__ == "__main__":

@@ -158,6 +158,7 @@ TEST(ReplayCoreTest, ComposesBatchesAndFillsEmptyTablesFromTheFirst) {
   ASSERT_OK_AND_ASSIGN(const DrawnBatch early, core->TrySample(spec));
   EXPECT_EQ(early.batch.num_rows, 8);
   EXPECT_THAT(early.table_sizes, ElementsAre(2, 0));
+  EXPECT_EQ(early.dynamics_version, 0u);
 
   EXPECT_OK(core->Append(OpenTestWriter(core.get(), "mpc", "planner"), 1,
                          MakeChunk({MakePlannedSegment(50, 1, 4)})));
@@ -167,6 +168,15 @@ TEST(ReplayCoreTest, ComposesBatchesAndFillsEmptyTablesFromTheFirst) {
     EXPECT_EQ(drawn.batch.observations[2 * i], i < 3 ? 1 : 50);
   }
   EXPECT_EQ(drawn.rows_inserted, 2);
+}
+
+TEST(ReplayCoreTest, ABatchNamesTheNewestDynamicsBehindItsPlannedRows) {
+  auto core = MakeCore(TestOptions());
+  EXPECT_OK(core->Append(OpenTestWriter(core.get()), 1, MakeChunk({MakeSegment(1, 0, 2)})));
+  const Segment older = MakePlannedSegment(50, 11, 4), newer = MakePlannedSegment(51, 12, 4);
+  EXPECT_OK(core->Append(OpenTestWriter(core.get(), "mpc", "planner"), 1, MakeChunk({newer, older})));
+  ASSERT_OK_AND_ASSIGN(const DrawnBatch drawn, core->TrySample({.shares = {{"env", 1}, {"mpc", 60}}}));
+  EXPECT_EQ(drawn.dynamics_version, 12u);
 }
 
 TEST(ReplayCoreTest, RefusesCompositionsThatCanNeverBeMet) {

@@ -80,6 +80,23 @@ BatchSamplerOptions SamplerOptions(int rows = 4) {
   return {.shares = {{"env", rows}}, .batches_in_flight = 2};
 }
 
+TEST(ReplayServiceTest, ASampledBatchNamesTheDynamicsBehindItsPlannedRows) {
+  TestServer server;
+  ReplayClient client(server.channel(), "run");
+  auto writer = client.OpenWriter(WriterOptions());
+  ASSERT_OK(writer->Append(MakeChunk({MakeSegment(1, 0, 3)}), Soon()));
+  ASSERT_OK(writer->Flush(Soon()));
+  ReplayWriterOptions options = WriterOptions();
+  options.table = "mpc";
+  auto planner = client.OpenWriter(options);
+  const Segment planned = MakePlannedSegment(50, 9, 4);
+  ASSERT_OK(planner->Append(MakeChunk({planned}), Soon()));
+  ASSERT_OK(planner->Flush(Soon()));
+  auto sampler = client.OpenSampler({.shares = {{"env", 1}, {"mpc", 3}}});
+  ASSERT_OK_AND_ASSIGN(const SampledBatch sampled, sampler->Next(Soon()));
+  EXPECT_EQ(sampled.dynamics_version, 9u);
+}
+
 TEST(ReplayServiceTest, RowsGoFromAWriterToASamplerAndATail) {
   TestServer server;
   ReplayClient client(server.channel(), "run");

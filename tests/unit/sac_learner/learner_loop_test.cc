@@ -102,6 +102,7 @@ class FakeReplay {
     }
     allowed_.pop_front();
     sampled.rows_inserted = rows_inserted_;
+    sampled.dynamics_version = 3;
     return sampled;
   }
 
@@ -224,6 +225,8 @@ TEST_F(LearnerLoopTest, PublishesBeforeTheFirstBatchAndAtEachInterval) {
   published = store_.AwaitPublished(4);
   EXPECT_EQ(published[2].lineage().learner_step(), 5u);
   EXPECT_EQ(published[2].lineage().environment_rows(), 100u);
+  EXPECT_EQ(published[0].lineage().dynamics_version(), 0u);
+  EXPECT_EQ(published[2].lineage().dynamics_version(), 3u);
   EXPECT_EQ(published[2].lineage().parent_version(), 1u);
   EXPECT_EQ(loop->Status().figures.at("updates"), 5);
   EXPECT_EQ(loop->Status().state, ComponentState::kRunning);

@@ -339,6 +339,8 @@ class EvaluationService(evaluation_service_pb2_grpc.EvaluationServiceServicer):
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"the request is for run '{request.run_id}', this is run '{self._run_id}'",
             )
+        if request.planned:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "an evaluation by plans, but this actor follows the policy")
         if request.num_episodes < 1:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "num_episodes is 0; at least 1 is needed")
         if request.max_episode_steps == 0 and self._spec.max_episode_steps == 0:
