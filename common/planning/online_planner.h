@@ -34,7 +34,7 @@ class OnlinePlanner {
   virtual ~OnlinePlanner() = default;
 
   // Blocks until the plan is there. UNAVAILABLE or DEADLINE_EXCEEDED: there is no model yet, or no planner
-  // answers; ask again. CANCELLED when told to stop. Any other error is final.
+  // answers; ask again. CANCELLED when told to stop, or by a planner that drains. Any other error is final.
   virtual absl::StatusOr<PlannedAction> Plan(const PlanningState& state) = 0;
 };
 

@@ -146,13 +146,11 @@ absl::StatusOr<std::unique_ptr<CollectionLoop>> MakeLoop(const ServiceContext& c
                                     .simulated = true});
   parts.policies = snapshots.Watch(SNAPSHOT_KIND_POLICY);
   parts.metrics = metrics;
-  CollectionOptions options{.environment_steps = config.environment_steps(),
-                            .learning_starts = config.sac().learning_starts(),
-                            .num_environments = config.actor().num_environments(),
-                            .max_run_ahead_steps = config.actor().max_run_ahead_steps()};
-  if (ActsByPlans(config)) {
-    options.first_policy_wait = absl::ZeroDuration();
-  }
+  const CollectionOptions options{.environment_steps = config.environment_steps(),
+                                  .learning_starts = config.sac().learning_starts(),
+                                  .num_environments = config.actor().num_environments(),
+                                  .max_run_ahead_steps = config.actor().max_run_ahead_steps(),
+                                  .planned = ActsByPlans(config)};
   return std::make_unique<CollectionLoop>(options, std::move(parts));
 }
 

@@ -237,7 +237,7 @@ absl::Status CollectionLoop::Collect() {
   const int64_t steps_before = parts_.collector->num_steps();
   const int64_t table_rows = TableRows();
   const bool random_actions = table_rows < options_.learning_starts;
-  if (!random_actions && !std::exchange(waited_for_policy_, true)) {
+  if (!random_actions && !options_.planned && !std::exchange(waited_for_policy_, true)) {
     RETURN_IF_ERROR(Flush());
     AdoptFirstPolicy();
   }
@@ -264,7 +264,8 @@ absl::Status CollectionLoop::WaitForPlanner(const absl::Status& reason) {
   RETURN_IF_ERROR(Flush());
   sender_.Trim();
   Report();
-  if (!IsRetryable(reason) && !absl::IsCancelled(reason)) {  // cancelled: the planner drains, or this actor
+  // Cancelled: the planner drains, or this actor.
+  if (!absl::IsUnavailable(reason) && !absl::IsDeadlineExceeded(reason) && !absl::IsCancelled(reason)) {
     return reason;
   }
   Describe(ComponentState::kRunning, absl::StrCat("waiting for a plan: ", reason.message()));

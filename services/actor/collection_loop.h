@@ -31,8 +31,9 @@ struct CollectionOptions {
   int num_environments = 1;
   // Rows that the run-ahead limit can ever allow at once.
   int64_t max_run_ahead_steps = 1;
-  // How long to wait for the first policy once learning has started, before acting at random on; 0 where
-  // plans act.
+  // Plans act, not the policy.
+  bool planned = false;
+  // How long to wait for the first policy once learning has started, before acting at random on.
   absl::Duration first_policy_wait = absl::Seconds(5);
   // Refused policies, or steps with nothing but non-finite numbers, in a row that make the loop unhealthy.
   int max_failures = 10;

@@ -16,6 +16,8 @@ namespace {
 
 namespace pb = ::demorl::planning::v1;
 
+constexpr absl::Duration kFinishTimeout = absl::Seconds(5);
+
 // What the planners of one client share. One mutex for all their streams, so that closing wakes all of them.
 struct Connection {
   std::unique_ptr<pb::PlanningService::Stub> stub;
@@ -72,7 +74,11 @@ class PlanCall final : public grpc::ClientBidiReactor<pb::PlanRequest, pb::PlanR
     finished_ = true;
     RemoveHold();
     absl::MutexLock lock(&connection_.mutex);
-    connection_.mutex.Await(absl::Condition(&done_));
+    // A stream also breaks by an answer that cannot be read; the planner knows nothing of that.
+    if (!connection_.mutex.AwaitWithTimeout(absl::Condition(&done_), kFinishTimeout)) {
+      context_.TryCancel();
+      connection_.mutex.Await(absl::Condition(&done_));
+    }
     return end_.ok() ? absl::UnavailableError("the planner ended the stream") : FromGrpcStatus(end_);
   }
 

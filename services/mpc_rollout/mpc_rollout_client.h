@@ -9,12 +9,15 @@
 
 namespace demorl {
 
+// Streams of plans that a planner serves at once; each holds its models.
+inline constexpr int kMaxPlanStreams = 64;
+
 struct MpcRolloutClientOptions {
   std::string run_id;
   // Of the environment to plan for.
   std::string schema_hash;
   // A plan that takes longer is given up: DEADLINE_EXCEEDED.
-  absl::Duration plan_timeout = absl::Minutes(1);
+  absl::Duration plan_timeout = absl::Minutes(10);
 };
 
 // The planning service reached over a channel. Thread-safe.

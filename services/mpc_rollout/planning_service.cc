@@ -7,14 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/grpc_status.h"
+#include "services/mpc_rollout/mpc_rollout_client.h"
 
 namespace demorl {
 namespace {
 
 using ::demorl::planning::v1::PlanRequest;
 using ::demorl::planning::v1::PlanResponse;
-
-constexpr size_t kMaxStreams = 64;
 
 }  // namespace
 
@@ -56,6 +55,10 @@ class PlanningServiceImpl::PlanReactor final : public grpc::ServerBidiReactor<Pl
 
   // On a planning thread.
   void PlanAndWrite() {
+    if (context_->IsCancelled()) {  // while it waited its turn
+      Finish(grpc::Status::CANCELLED);
+      return;
+    }
     absl::StatusOr<PlanResponse> response = Answer();
     if (!response.ok()) {
       Finish(ToGrpcStatus(response.status()));
@@ -101,7 +104,7 @@ PlanningServiceImpl::PlanningServiceImpl(
     std::function<absl::StatusOr<Handshake>()> handshake,
     std::function<absl::StatusOr<std::unique_ptr<PlanSession>>(uint64_t number)> make_session,
     int num_threads)
-    : handshake_(std::move(handshake)), make_session_(std::move(make_session)), requests_(kMaxStreams) {
+    : handshake_(std::move(handshake)), make_session_(std::move(make_session)), requests_(kMaxPlanStreams) {
   for (int i = 0; i < num_threads; ++i) {
     threads_.emplace_back([this] {
       pthread_setname_np(pthread_self(), "plan_online");
@@ -116,7 +119,7 @@ grpc::ServerBidiReactor<PlanRequest, PlanResponse>* PlanningServiceImpl::Plan(
     grpc::CallbackServerContext* context) {
   absl::ReleasableMutexLock lock(&mutex_);
   auto* reactor = new PlanReactor(*this, context, num_streams_++);
-  const bool taken = !closed_ && streams_.size() < kMaxStreams;
+  const bool taken = !closed_ && streams_.size() < kMaxPlanStreams;
   const bool closed = closed_;
   if (taken) {
     streams_.insert(reactor);
@@ -125,9 +128,9 @@ grpc::ServerBidiReactor<PlanRequest, PlanResponse>* PlanningServiceImpl::Plan(
   if (taken) {
     reactor->Begin();
   } else {
-    reactor->Finish(ToGrpcStatus(
-        closed ? absl::UnavailableError("the planner is draining")
-               : absl::ResourceExhaustedError(absl::StrCat("more than ", kMaxStreams, " streams of plans"))));
+    reactor->Finish(ToGrpcStatus(closed ? absl::UnavailableError("the planner is draining")
+                                        : absl::ResourceExhaustedError(absl::StrCat(
+                                              "more than ", kMaxPlanStreams, " streams of plans"))));
   }
   return reactor;
 }

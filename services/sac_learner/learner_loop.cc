@@ -20,6 +20,7 @@ constexpr absl::Duration kSlice = absl::Milliseconds(200);
 constexpr absl::Duration kRateWindow = absl::Seconds(2);
 constexpr char kStateFile[] = "sac_learner.state";
 constexpr char kRowsFile[] = "environment_rows";
+constexpr char kDynamicsFile[] = "dynamics_version";
 
 absl::Status RestoreNewest(const CheckpointStore& store, PreparedLearner* prepared,
                            SacLearnerMetrics* metrics) {
@@ -40,6 +41,9 @@ absl::Status RestoreNewest(const CheckpointStore& store, PreparedLearner* prepar
   RETURN_IF_ERROR(prepared->learner->RestoreState(state->second));
   if (const auto rows = checkpoint->files.find(kRowsFile); rows != checkpoint->files.end()) {
     (void)absl::SimpleAtoi(rows->second, &prepared->environment_rows);
+  }
+  if (const auto version = checkpoint->files.find(kDynamicsFile); version != checkpoint->files.end()) {
+    (void)absl::SimpleAtoi(version->second, &prepared->dynamics_version);
   }
   spdlog::info("restored update {} from a checkpoint", prepared->learner->num_updates());
   return absl::OkStatus();
@@ -206,8 +210,9 @@ absl::StatusOr<std::string> LearnerLoop::WriteCheckpoint() {
     return std::string();
   }
   const absl::StatusOr<std::filesystem::path> folder = parts_.checkpoints->Write(
-      trainee_.learner->num_updates(),
-      {{kStateFile, trainee_.learner->SaveState()}, {kRowsFile, absl::StrCat(trainee_.environment_rows)}});
+      trainee_.learner->num_updates(), {{kStateFile, trainee_.learner->SaveState()},
+                                        {kRowsFile, absl::StrCat(trainee_.environment_rows)},
+                                        {kDynamicsFile, absl::StrCat(trainee_.dynamics_version)}});
   if (!folder.ok()) {
     parts_.metrics->checkpoint_failures.Increment();
     spdlog::error("checkpoint failed: {}", folder.status().ToString());

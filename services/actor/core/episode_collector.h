@@ -25,7 +25,7 @@ struct EpisodeSummary {
 
 // Steps a batch of environments with the current policy and packs what happens into chunks. No Torch, no
 // gRPC. Thread-compatible. Deterministic given seed and the times at which policies are swapped, whatever the
-// number of threads.
+// number of threads, unless planners act.
 class EpisodeCollector {
  public:
   struct Options {
@@ -106,10 +106,10 @@ struct EvaluationResult {
   double mean_length() const;
 };
 
-// Runs whole episodes apart from training. Deterministic given the seed, whatever the number of threads. An
-// episode in which the simulator gives non-finite numbers ends before that step. INVALID_ARGUMENT for a
-// policy that does not fit, fewer than 1 episode, or an environment that never ends without
-// max_episode_steps; a planner's error ends it.
+// Runs whole episodes apart from training. Deterministic given the seed, whatever the number of threads,
+// unless planners act. An episode in which the simulator gives non-finite numbers ends before that step.
+// INVALID_ARGUMENT for a policy that does not fit, fewer than 1 episode, or an environment that never ends
+// without max_episode_steps; a planner's error ends it.
 absl::StatusOr<EvaluationResult> Evaluate(const TensorFile& policy, const EvaluationOptions& options);
 
 }  // namespace demorl

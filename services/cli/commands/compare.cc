@@ -110,7 +110,8 @@ absl::Status Compare(const CompareOptions& options) {
   for (const std::string& algorithm : algorithms) {  // find bad input before hours of training
     RunOptions checked = options.run;
     checked.request.algorithm = algorithm;
-    ASSIGN_OR_RETURN(const demorl::config::v1::RunConfig config, ResolveOptions(checked));
+    ASSIGN_OR_RETURN(demorl::config::v1::RunConfig config, ResolveOptions(checked));
+    config.set_deterministic(config.deterministic() || options.deterministic);
     RETURN_IF_ERROR(CheckTrainable(config));
   }
   if (algorithms.empty()) {

@@ -72,6 +72,10 @@ absl::StatusOr<fs::path> FindPolicyFile(const fs::path& folder, uint64_t version
   if (version == 0 && !found.empty()) {
     return found.back().second;
   }
+  if (found.empty()) {
+    return absl::NotFoundError(absl::StrCat("no policy in ", policies.string(),
+                                            "; the run has published none yet, or acts by plans alone"));
+  }
   return absl::NotFoundError(absl::StrCat(
       "no policy ", version == 0 ? "" : absl::StrCat("version ", version, " "), "in ", policies.string(),
       "; there are versions: ", absl::StrJoin(found, ", ", [](std::string* out, const auto& entry) {

@@ -12,6 +12,7 @@
 #include "common/config/loader.h"
 #include "common/config/run_modes.h"
 #include "services/cli/run/task_lookup.h"
+#include "services/mpc_rollout/mpc_rollout_client.h"
 
 namespace demorl {
 namespace {
@@ -226,6 +227,12 @@ absl::Status CheckTrainable(const RunConfig& config) {
   if (config.deterministic()) {
     return absl::UnimplementedError(
         absl::StrCat(asked, ", which --deterministic cannot; want an algorithm whose policy acts"));
+  }
+  // Evaluations have one stream per thread.
+  if (config.actor().num_environments() + config.actor().num_threads() > kMaxPlanStreams) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        asked, "; actor.num_environments = ", config.actor().num_environments(), " and actor.num_threads = ",
+        config.actor().num_threads(), " want more than ", kMaxPlanStreams, " streams of plans together"));
   }
   if (!IsNativeTask(config.environment())) {
     return absl::UnimplementedError(absl::StrCat(asked, ", but the Python actor of ", config.environment(),

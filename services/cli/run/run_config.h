@@ -46,8 +46,8 @@ void CompleteRunConfig(demorl::config::v1::RunConfig* config);
 // Checks ranges, and what no single field can say. INVALID_ARGUMENT naming the fields.
 absl::Status ValidateRunConfig(const demorl::config::v1::RunConfig& config);
 
-// UNIMPLEMENTED for a planner that acts in the environment by itself: its plans are to be had from the
-// planning service, but the actors of a training follow the policy.
+// Where plans act: UNIMPLEMENTED for a deterministic run and outside native environments, INVALID_ARGUMENT
+// for more environments than a planner has streams.
 absl::Status CheckTrainable(const demorl::config::v1::RunConfig& config);
 
 // Names of the algorithms that have a preset file, sorted.

@@ -1,9 +1,14 @@
 #include "services/cli/run/run_monitor.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <future>
 #include <limits>
+#include <optional>
+#include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -44,6 +49,15 @@ struct Observation {
   std::string waiting_for;
 };
 
+// Of the run as it was when the evaluation began.
+struct RunningEvaluation {
+  int64_t environment_steps = 0;
+  double wall_s = 0;
+  // The run is complete.
+  bool is_last = false;
+  std::shared_future<absl::StatusOr<ActorEvaluation>> result;
+};
+
 struct RunMonitor::Impl {
   explicit Impl(Options the_options)
       : options(std::move(the_options)),
@@ -57,11 +71,18 @@ struct RunMonitor::Impl {
     }
   }
 
+  ~Impl() { evaluation_stop.RequestStop(); }
+
   const demorl::config::v1::RunConfig& config() const { return options.folder->config(); }
   double WallSeconds() const { return absl::ToDoubleSeconds(absl::Now() - start); }
 
   absl::StatusOr<Observation> Observe();
-  absl::Status Evaluate(const Observation& observation, const StopToken& stop);
+  void BeginEvaluation(const Observation& observation, bool is_last);
+  absl::Status RecordEvaluation(const RunningEvaluation& begun,
+                                const absl::StatusOr<ActorEvaluation>& result);
+  // Begins the evaluation that is due, or takes the one that has ended; true once the last is recorded.
+  bool Evaluate(const Observation& observation);
+  void NoteFailure(const absl::Status& evaluated);
   absl::Status RecordProgress(const Observation& observation);
   absl::Status WriteSummary(bool finished);
   bool EvaluationDue(const Observation& observation) const;
@@ -76,6 +97,9 @@ struct RunMonitor::Impl {
   const absl::Time start;
   absl::Time last_progress = absl::InfinitePast();
   ProgressRow last;
+  absl::Status last_failure;
+  StopSource evaluation_stop;
+  std::optional<RunningEvaluation> evaluation;
 };
 
 RunMonitor::RunMonitor(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
@@ -121,8 +145,10 @@ absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
   row.base_return = Figure(statuses["mpc_rollout"], "base_return");
   row.plan_return = Figure(statuses["mpc_rollout"], "plan_return");
   row.wall_s = options.folder->earlier_wall_s() + WallSeconds();
-  if (row.updates == 0 && statuses.count("sac_learner") > 0) {
+  if (LearnsPolicy(config()) && row.updates == 0 && !statuses["sac_learner"].detail().empty()) {
     seen.waiting_for = statuses["sac_learner"].detail();
+  } else if (ActsByPlans(config()) && absl::StartsWith(statuses["actor"].detail(), "waiting")) {
+    seen.waiting_for = statuses["actor"].detail();
   }
   return seen;
 }
@@ -130,8 +156,10 @@ absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
 bool RunMonitor::Impl::EvaluationDue(const Observation& observation) const {
   const int64_t interval = config().actor().evaluation_interval_steps();
   const bool collected = observation.progress.environment_steps >= config().environment_steps();
-  const bool untrained = LearnsPolicy(config()) && observation.progress.updates == 0;
-  if (interval == 0 || untrained || collected) {  // the last evaluation waits for the updates
+  const bool no_policy = LearnsPolicy(config()) && observation.progress.updates == 0;
+  const bool no_model =
+      ActsByPlans(config()) && TrainsModel(config()) && observation.progress.model_trainings == 0;
+  if (interval == 0 || no_policy || no_model || collected) {  // the last evaluation waits for the updates
     return false;
   }
   const auto& rows = options.folder->evaluations();
@@ -147,29 +175,68 @@ bool RunMonitor::Impl::Complete(const Observation& observation) const {
          static_cast<double>(row.updates) + 1 > earned;
 }
 
-absl::Status RunMonitor::Impl::Evaluate(const Observation& observation, const StopToken& stop) {
+// Apart from this thread: episodes of plans take minutes, and the progress goes on.
+void RunMonitor::Impl::BeginEvaluation(const Observation& observation, bool is_last) {
   const int64_t steps = observation.progress.environment_steps;
   const bool planned = ActsByPlans(config());
-  ASSIGN_OR_RETURN(
-      const ActorEvaluation result,
-      actor.Evaluate({.num_episodes = config().actor().evaluation_episodes(),
-                      .seed = SplitSeed(config().seed(), "evaluation", static_cast<uint64_t>(steps)),
-                      .planned = planned,
-                      .timeout = planned ? absl::InfiniteDuration() : kEvaluationTimeout,
-                      .stop = stop}));
-  const EvaluationRow row{.environment_steps = steps,
-                          .mean_return = result.mean_return,
-                          .stddev_return = result.stddev_return,
-                          .mean_length = result.mean_length,
-                          .episodes = result.num_episodes,
-                          .policy_version = result.policy_version,
-                          .wall_s = observation.progress.wall_s};
+  const ActorEvaluationOptions request = {
+      .num_episodes = config().actor().evaluation_episodes(),
+      .seed = SplitSeed(config().seed(), "evaluation", static_cast<uint64_t>(steps)),
+      .planned = planned,
+      .timeout = planned ? absl::InfiniteDuration() : kEvaluationTimeout,
+      .stop = evaluation_stop.token()};
+  evaluation = {
+      .environment_steps = steps,
+      .wall_s = observation.progress.wall_s,
+      .is_last = is_last,
+      .result = std::async(std::launch::async, [this, request] { return actor.Evaluate(request); })};
+}
+
+absl::Status RunMonitor::Impl::RecordEvaluation(const RunningEvaluation& begun,
+                                                const absl::StatusOr<ActorEvaluation>& result) {
+  RETURN_IF_ERROR(result.status());
+  const EvaluationRow row{.environment_steps = begun.environment_steps,
+                          .mean_return = result->mean_return,
+                          .stddev_return = result->stddev_return,
+                          .mean_length = result->mean_length,
+                          .episodes = result->num_episodes,
+                          .policy_version = result->policy_version,
+                          .wall_s = begun.wall_s};
   RETURN_IF_ERROR(options.folder->AppendEvaluation(row));
   RETURN_IF_ERROR(log.AddEvaluation(row));
-  display.Note(absl::StrFormat(
-      "evaluation at %s steps: mean return %.1f +- %.1f over %d episodes (policy %d)", WithThousands(steps),
-      row.mean_return, row.stddev_return, row.episodes, row.policy_version));
+  const std::string actor_text =
+      ActsByPlans(config()) ? "by plans" : absl::StrCat("policy ", row.policy_version);
+  display.Note(absl::StrFormat("evaluation at %s steps: mean return %.1f +- %.1f over %d episodes (%s)",
+                               WithThousands(row.environment_steps), row.mean_return, row.stddev_return,
+                               row.episodes, actor_text));
   return WriteSummary(/*finished=*/false);
+}
+
+bool RunMonitor::Impl::Evaluate(const Observation& observation) {
+  if (!evaluation.has_value()) {
+    const bool complete = Complete(observation);
+    if (complete || EvaluationDue(observation)) {
+      BeginEvaluation(observation, complete);
+    }
+    return false;
+  }
+  if (evaluation->result.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    return false;
+  }
+  const RunningEvaluation ended = *std::exchange(evaluation, std::nullopt);
+  const absl::Status recorded = RecordEvaluation(ended, ended.result.get());
+  if (!recorded.ok()) {
+    NoteFailure(recorded);
+  }
+  return recorded.ok() && ended.is_last;
+}
+
+// Each reason once: an evaluation is tried again at every look.
+void RunMonitor::Impl::NoteFailure(const absl::Status& evaluated) {
+  if (evaluated != last_failure) {
+    display.Note(absl::StrCat("evaluation failed, trying again: ", evaluated.message()));
+    last_failure = evaluated;
+  }
 }
 
 absl::Status RunMonitor::Impl::RecordProgress(const Observation& observation) {
@@ -203,15 +270,9 @@ absl::Status RunMonitor::Run(StopToken stop) {
       if (absl::Now() - self.last_progress >= kProgressInterval) {
         RETURN_IF_ERROR(self.RecordProgress(*seen));
       }
-      const bool complete = self.Complete(*seen);
-      if (complete || self.EvaluationDue(*seen)) {
-        const absl::Status evaluated = self.Evaluate(*seen, stop);
-        if (!evaluated.ok() && !stop.stop_requested()) {
-          self.display.Note(absl::StrCat("evaluation failed, trying again: ", evaluated.message()));
-        } else if (evaluated.ok() && complete) {
-          RETURN_IF_ERROR(self.RecordProgress(*seen));
-          return self.WriteSummary(/*finished=*/true);
-        }
+      if (self.Evaluate(*seen)) {
+        RETURN_IF_ERROR(self.RecordProgress(*seen));
+        return self.WriteSummary(/*finished=*/true);
       }
       if (self.options.stop_when_unhealthy && !seen->unhealthy.empty()) {
         RETURN_IF_ERROR(self.WriteSummary(/*finished=*/false));

@@ -34,11 +34,11 @@ std::string DescribeExit(int wait_status) {
   return absl::StrCat("exited with status ", WEXITSTATUS(wait_status));
 }
 
-// What a program said last; empty if it has said nothing.
-std::string LastLine(const std::filesystem::path& log_file) {
+// What a program said last, after the first `earlier_bytes` of its log; empty if it has said nothing.
+std::string LastLine(const std::filesystem::path& log_file, int64_t earlier_bytes) {
   constexpr std::streamoff kEndBytes = 4096;
   std::ifstream log(log_file, std::ios::binary | std::ios::ate);
-  log.seekg(std::max<std::streamoff>(0, static_cast<std::streamoff>(log.tellg()) - kEndBytes));
+  log.seekg(std::max<std::streamoff>(earlier_bytes, static_cast<std::streamoff>(log.tellg()) - kEndBytes));
   std::string last;
   for (std::string line; std::getline(log, line);) {
     if (!line.empty()) {
@@ -130,6 +130,8 @@ absl::Status Supervisor::StartChild(Child& child) {
   }
   child.pid = pid;
   child.started = absl::Now();
+  std::error_code unknown;
+  child.earlier_log_bytes = static_cast<int64_t>(std::filesystem::file_size(log, unknown));
   child.restart_at = absl::InfiniteFuture();
   return absl::OkStatus();
 }
@@ -138,18 +140,20 @@ absl::Status Supervisor::HandleExit(Child& child, int wait_status) {
   const absl::Duration lived = absl::Now() - child.started;
   child.pid = -1;
   child.quick_failures = lived < kQuickFailure ? child.quick_failures + 1 : 0;
+  const std::string last_line = LastLine(child.program.log_file, child.earlier_log_bytes);
+  const std::string said = last_line.empty() ? "" : absl::StrCat(", last saying: ", last_line);
   if (child.quick_failures >= kMaxQuickFailures) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        child.program.name, " ", DescribeExit(wait_status), " within ", absl::FormatDuration(kQuickFailure),
-        " of its start ", kMaxQuickFailures, " times: ", LastLine(child.program.log_file),
-        "\n(log: ", child.program.log_file.string(), ")"));
+    return absl::FailedPreconditionError(absl::StrCat(child.program.name, " ", DescribeExit(wait_status),
+                                                      " within ", absl::FormatDuration(kQuickFailure),
+                                                      " of its start ", kMaxQuickFailures, " times", said,
+                                                      " (log: ", child.program.log_file.string(), ")"));
   }
   if (lived > kHealthyRun) {
     child.pause = kFirstPause;
   }
-  note_(absl::StrCat(child.program.name, " ", DescribeExit(wait_status), "; starting it again in ",
-                     absl::FormatDuration(child.pause),
-                     ". It said last: ", LastLine(child.program.log_file)));
+  note_(absl::StrCat(child.program.name, " ", DescribeExit(wait_status), said,
+                     " (log: ", child.program.log_file.string(), "); starting it again in ",
+                     absl::FormatDuration(child.pause)));
   child.restart_at = absl::Now() + child.pause;
   child.pause = std::min(child.pause * 2, kLongestPause);
   return absl::OkStatus();

@@ -58,6 +58,8 @@ class Supervisor {
     absl::Time restart_at = absl::InfiniteFuture();
     absl::Duration pause = absl::Milliseconds(200);
     int quick_failures = 0;
+    // Of the log when the process was started.
+    int64_t earlier_log_bytes = 0;
     double earlier_cpu_seconds = 0;
   };
 

@@ -232,7 +232,7 @@ class RolloutPlannerImpl final : public RolloutPlanner {
       return absl::UnavailableError(MissingParts());
     }
     if (!ready() || planning_.closed_loop_rows) {
-      return PolicyAction(observation);
+      return Fallback(observation);
     }
     Budget budget(time_budget);
     PlanningTask task = MakeTask(observation, environment_rows, "plan", number);
@@ -241,7 +241,7 @@ class RolloutPlannerImpl final : public RolloutPlanner {
     ASSIGN_OR_RETURN(const auto planner, DmdMpc::Create(planning_, Parts()));
     absl::StatusOr<ImprovedPlans> improved = planner->Improve(task);
     if (absl::IsDeadlineExceeded(improved.status()) || (improved.ok() && !improved->valid[0])) {
-      return PolicyAction(observation);
+      return Fallback(observation);
     }
     RETURN_IF_ERROR(improved.status());
     OnlinePlan plan{.actions = improved->plans, .horizon_steps = task.horizon_steps};
@@ -263,18 +263,25 @@ class RolloutPlannerImpl final : public RolloutPlanner {
     return std::isfinite(improved.base_returns[0]) ? improved.base_returns[0] : 0;
   }
 
-  absl::StatusOr<OnlinePlan> PolicyAction(std::span<const float> observation) {
-    if (policy_ == nullptr) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("no plan and no policy to fall back on: ", MissingParts()));
+  // The policy's action; where no policy is planned with, what the plan of before meant for this step, or
+  // nothing.
+  absl::StatusOr<OnlinePlan> Fallback(std::span<const float> observation) {
+    if (policy_ == nullptr && !ready()) {
+      return absl::FailedPreconditionError(absl::StrCat("nothing to fall back on: ", MissingParts()));
     }
-    // The plan of before stays in step with time.
     const size_t action_size = options_.action_size;
-    if (previous_plan_.size() > action_size) {
+    const bool has_next = previous_plan_.size() > action_size;
+    if (has_next) {  // the plan of before stays in step with time
       previous_plan_.erase(previous_plan_.begin(),
                            previous_plan_.begin() + static_cast<ptrdiff_t>(action_size));
     }
-    OnlinePlan plan{.horizon_steps = 1, .fallback = true};
+    OnlinePlan plan{.actions = std::vector<float>(action_size), .horizon_steps = 1, .fallback = true};
+    if (policy_ == nullptr) {
+      if (has_next) {
+        std::copy_n(previous_plan_.begin(), action_size, plan.actions.begin());
+      }
+      return plan;
+    }
     RETURN_IF_ERROR(policy_->Mean(observation, &plan.actions));
     if (!std::all_of(plan.actions.begin(), plan.actions.end(), [](float a) { return std::isfinite(a); })) {
       return absl::DataLossError("the policy's action is not finite");

@@ -83,9 +83,9 @@ class RolloutPlanner {
   virtual absl::Status SetSimulatorState(absl::string_view state) = 0;
 
   // One plan for acting; `first_step` forgets the previous plan. Stops improving when `time_budget` would be
-  // exceeded: the plan of the iterations that were finished or, if there are none, the policy's action with
-  // `fallback`. The same until ready, but UNAVAILABLE where the budget is infinite. FAILED_PRECONDITION
-  // without a policy to fall back on.
+  // exceeded: the plan of the iterations that were finished or, if there are none or none is finite, the
+  // policy's action with `fallback`; without a policy, the next action of the plan before. The same until
+  // ready, but UNAVAILABLE where the budget is infinite, FAILED_PRECONDITION without a policy.
   virtual absl::StatusOr<OnlinePlan> Plan(std::span<const float> observation, bool first_step,
                                           int64_t environment_rows, absl::Duration time_budget) = 0;
 

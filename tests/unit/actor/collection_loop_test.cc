@@ -503,7 +503,8 @@ class LatePlanner final : public OnlinePlanner {
 class PlannedCollectionTest : public CollectionLoopTest {
  protected:
   std::unique_ptr<CollectionLoop> MakePlanned(const absl::Status& until_ready) {
-    return Make({.environment_steps = 30, .learning_starts = 12, .max_run_ahead_steps = 25}, {}, false, 10,
+    return Make({.environment_steps = 30, .learning_starts = 12, .max_run_ahead_steps = 25, .planned = true},
+                {}, false, 10,
                 {.make_planner = [this, until_ready]() -> absl::StatusOr<std::unique_ptr<OnlinePlanner>> {
                   return std::make_unique<LatePlanner>(&ready_, until_ready);
                 }});

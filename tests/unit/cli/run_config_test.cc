@@ -78,6 +78,11 @@ TEST(RunConfigTest, ActingByPlansNeedsANativeTaskThatRunsFreely) {
   EXPECT_THAT(CheckTrainable(acting),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("--deterministic")));
   acting.set_deterministic(false);
+  acting.mutable_actor()->set_num_environments(64);
+  EXPECT_THAT(CheckTrainable(acting),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("actor.num_environments = 64")));
+  acting.mutable_actor()->set_num_environments(63);
+  EXPECT_OK(CheckTrainable(acting));
   acting.set_environment("Pendulum-v1");
   EXPECT_THAT(CheckTrainable(acting), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("Python actor")));
 }

@@ -91,6 +91,17 @@ TEST_F(SupervisorTest, GivesUpOnAProgramThatKeepsFailingAtOnceAndNamesItsLog) {
                                         HasSubstr("broken.log"))));
 }
 
+TEST_F(SupervisorTest, TellsWhatAProgramSaidInItsLastLifeOnly) {
+  // Speaks in its first life, and dies silently in the others.
+  const std::string mark = (folder_ / "mark").string();
+  Supervisor supervisor({Shell("mute", "test -e " + mark + " || echo once; touch " + mark + "; exit 3")},
+                        Ignore);
+  ASSERT_OK(supervisor.StartAll());
+  const absl::Status end = TendUntil(supervisor, [] { return false; });
+  EXPECT_THAT(end, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("exited with status 3")));
+  EXPECT_THAT(std::string(end.message()), ::testing::Not(HasSubstr("once")));
+}
+
 TEST_F(SupervisorTest, RefusesAProgramThatDoesNotExist) {
   Supervisor supervisor({{.name = "ghost", .command = {"/nowhere/ghost"}, .log_file = folder_ / "ghost.log"}},
                         Ignore);

@@ -245,8 +245,9 @@ TEST(RolloutPlannerTest, OnlinePlansFallBackOnThePolicyWithoutTimeOrModel) {
   const auto planner = MakePlanner(SmallOptions());
   const std::vector<float> observation(kObservations, 0);
   constexpr absl::Duration kPlenty = absl::Seconds(60);
-  EXPECT_THAT(planner->Plan(observation, true, 0, kPlenty),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("fall back")));
+  EXPECT_THAT(
+      planner->Plan(observation, true, 0, kPlenty),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("fall back on: the planner is not ready")));
   ASSERT_OK(planner->SetPolicy(ConstantPolicy(kObservations, kActions, 0.2F), 5));
   ASSERT_OK_AND_ASSIGN(const OnlinePlan early, planner->Plan(observation, true, 0, kPlenty));
   EXPECT_TRUE(early.fallback);
@@ -263,6 +264,29 @@ TEST(RolloutPlannerTest, OnlinePlansFallBackOnThePolicyWithoutTimeOrModel) {
   EXPECT_NEAR(plan.predicted_return, 2.5, 1e-4);
   EXPECT_THAT(planner->Plan({observation.data(), 2}, false, 0, absl::InfiniteDuration()),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 values")));
+}
+
+TEST(RolloutPlannerTest, WithoutAPolicyTheNextActionOfThePlanBeforeStandsIn) {
+  RolloutPlanner::Options options = SmallOptions();
+  options.config.set_shift_model(demorl::config::v1::SHIFT_MODEL_PREVIOUS_PLAN);
+  options.config.set_terminal_value(demorl::config::v1::TERMINAL_VALUE_NONE);
+  const auto planner = MakePlanner(options);
+  const std::vector<float> observation(kObservations, 0);
+  EXPECT_THAT(planner->Plan(observation, true, 0, absl::Seconds(60)),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("policy not needed")));
+  ASSERT_OK(planner->SetDynamics(ConstantDynamics(kObservations, kActions, 1, 1, 0.1F), 3));
+  // Nothing was planned before.
+  ASSERT_OK_AND_ASSIGN(const OnlinePlan none, planner->Plan(observation, true, 0, absl::ZeroDuration()));
+  EXPECT_TRUE(none.fallback);
+  EXPECT_THAT(none.actions, Each(0.0F));
+  ASSERT_OK_AND_ASSIGN(const OnlinePlan plan, planner->Plan(observation, false, 0, absl::InfiniteDuration()));
+  ASSERT_FALSE(plan.fallback);
+  for (const int step : {1, 2}) {
+    ASSERT_OK_AND_ASSIGN(const OnlinePlan next, planner->Plan(observation, false, 0, absl::ZeroDuration()));
+    EXPECT_TRUE(next.fallback);
+    EXPECT_EQ(next.actions, std::vector<float>(plan.actions.begin() + step * kActions,
+                                               plan.actions.begin() + (step + 1) * kActions));
+  }
 }
 
 TEST(RolloutPlannerTest, TheTrueSimulatorPlansOnlyWhereItsStateIsGiven) {
