@@ -332,6 +332,7 @@ class ActorTest(unittest.TestCase):
     def test_follows_policies_evaluates_them_and_drains_when_told_to(self):
         replay = FakeReplay()
         process = self.start(replay)
+        self.assertTrue(replay.wait_for(lambda: replay.rows > 0))  # of random actions
         self.servers.snapshot.publish(b"not a policy")
         payload = encode_safetensors(policy_tensors(), BOUNDS)
         self.servers.snapshot.publish(payload)
