@@ -252,8 +252,9 @@ absl::Status CollectionLoop::Collect() {
         absl::StrCat("the simulator gave non-finite numbers in ", non_finite_in_a_row_, " steps in a row"));
   }
   Describe(ComponentState::kRunning,
-           random_actions ? absl::StrCat("random actions until row ", options_.learning_starts)
-                          : absl::StrCat("collecting with policy ", parts_.collector->policy_version()));
+           random_actions     ? absl::StrCat("random actions until row ", options_.learning_starts)
+           : options_.planned ? "collecting by plans"
+                              : absl::StrCat("collecting with policy ", parts_.collector->policy_version()));
   sender_.Trim();
   Report();
   return absl::OkStatus();

@@ -82,7 +82,6 @@ struct RunMonitor::Impl {
                                 const absl::StatusOr<ActorEvaluation>& result);
   // Begins the evaluation that is due, or takes the one that has ended; true once the last is recorded.
   bool Evaluate(const Observation& observation);
-  void NoteFailure(const absl::Status& evaluated);
   absl::Status RecordProgress(const Observation& observation);
   absl::Status WriteSummary(bool finished);
   bool EvaluationDue(const Observation& observation) const;
@@ -97,7 +96,7 @@ struct RunMonitor::Impl {
   const absl::Time start;
   absl::Time last_progress = absl::InfinitePast();
   ProgressRow last;
-  absl::Status last_failure;
+  absl::Status last_evaluated;
   StopSource evaluation_stop;
   std::optional<RunningEvaluation> evaluation;
 };
@@ -225,18 +224,11 @@ bool RunMonitor::Impl::Evaluate(const Observation& observation) {
   }
   const RunningEvaluation ended = *std::exchange(evaluation, std::nullopt);
   const absl::Status recorded = RecordEvaluation(ended, ended.result.get());
-  if (!recorded.ok()) {
-    NoteFailure(recorded);
+  if (!recorded.ok() && recorded != last_evaluated) {  // once, for it is tried again at every look
+    display.Note(absl::StrCat("evaluation failed, trying again: ", recorded.message()));
   }
+  last_evaluated = recorded;
   return recorded.ok() && ended.is_last;
-}
-
-// Each reason once: an evaluation is tried again at every look.
-void RunMonitor::Impl::NoteFailure(const absl::Status& evaluated) {
-  if (evaluated != last_failure) {
-    display.Note(absl::StrCat("evaluation failed, trying again: ", evaluated.message()));
-    last_failure = evaluated;
-  }
 }
 
 absl::Status RunMonitor::Impl::RecordProgress(const Observation& observation) {

@@ -117,6 +117,8 @@ absl::Status Supervisor::StartChild(Child& child) {
   }
   const std::vector<char*> arguments = Pointers(child.program.command);
   const std::vector<char*> environment = Pointers(child.program.environment);
+  std::error_code unknown;
+  child.earlier_log_bytes = static_cast<int64_t>(std::filesystem::file_size(log, unknown));
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid == 0) {
@@ -130,8 +132,6 @@ absl::Status Supervisor::StartChild(Child& child) {
   }
   child.pid = pid;
   child.started = absl::Now();
-  std::error_code unknown;
-  child.earlier_log_bytes = static_cast<int64_t>(std::filesystem::file_size(log, unknown));
   child.restart_at = absl::InfiniteFuture();
   return absl::OkStatus();
 }
