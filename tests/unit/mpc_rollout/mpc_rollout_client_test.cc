@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "common/rpc/channel_factory.h"
 #include "common/rpc/grpc_status.h"
 #include "common/tensor/transition_codec.h"
@@ -161,11 +162,14 @@ TEST_F(MpcRolloutClientTest, ClosingEndsThePlanUnderWayAndRefusesLaterOnes) {
   MpcRolloutClient client = MakeClient();
   const std::unique_ptr<OnlinePlanner> planner = client.OpenPlanner();
   service_.SetAnswers(false);
+  absl::Notification ended;
   std::thread closer([&] {
     service_.AwaitRequests(1);
     client.Close();
+    EXPECT_TRUE(ended.WaitForNotificationWithTimeout(absl::Seconds(10))) << "closing does not wake the plan";
   });
   EXPECT_THAT(planner->Plan(state_), StatusIs(absl::StatusCode::kCancelled, HasSubstr("closed")));
+  ended.Notify();
   closer.join();
   EXPECT_THAT(planner->Plan(state_), StatusIs(absl::StatusCode::kCancelled, HasSubstr("closed")));
 }
