@@ -21,6 +21,7 @@ MujocoEnvironment::MujocoEnvironment(EnvironmentSpec spec, MujocoSetup setup, Mj
       model_(std::move(model)),
       data_(mj_makeData(model_.get())),
       random_(seed),
+      action_(spec_.action_size),
       command_(spec_.action_size),
       observation_(spec_.observation_size) {
   DEMORL_CHECK(data_ != nullptr);
@@ -65,17 +66,23 @@ Timestep MujocoEnvironment::StartEpisodeAt(std::span<const double> qpos, std::sp
 Timestep MujocoEnvironment::Begin() {
   mj_forward(model_.get(), data_.get());
   elapsed_steps_ = 0;
+  BeginEpisode();
   anchor_ = MeasureAnchor();
   Observe(observation_);
   return {.step_type = StepType::kFirst, .observation = observation_};
 }
 
+void MujocoEnvironment::Actuate(std::span<const double> action, std::span<double> command) {
+  for (size_t i = 0; i < command.size(); ++i) {
+    command[i] = command_center_[i] + command_half_range_[i] * action[i];
+  }
+}
+
 Timestep MujocoEnvironment::Step(std::span<const double> action) {
   DEMORL_CHECK_MSG(elapsed_steps_ >= 0, "Step outside an episode");
-  DEMORL_CHECK(action.size() == command_.size());
-  for (size_t i = 0; i < command_.size(); ++i) {
-    command_[i] = command_center_[i] + command_half_range_[i] * std::clamp(action[i], -1.0, 1.0);
-  }
+  DEMORL_CHECK(action.size() == action_.size());
+  std::ranges::transform(action, action_.begin(), [](double value) { return std::clamp(value, -1.0, 1.0); });
+  Actuate(action_, command_);
   std::ranges::copy(command_, data_->ctrl);
   for (int i = 0; i < setup_.frame_skip; ++i) {
     mj_step(model_.get(), data_.get());
@@ -107,8 +114,10 @@ std::string MujocoEnvironment::SaveState() const {
   writer.Value(random_.SaveState());
   writer.Value(elapsed_steps_);
   writer.Value(anchor_);
-  for (const double value : physics) {
-    writer.Value(value);
+  for (const std::vector<double>& values : {physics, SaveTask()}) {
+    for (const double value : values) {
+      writer.Value(value);
+    }
   }
   return writer.Take();
 }
@@ -124,9 +133,12 @@ absl::Status MujocoEnvironment::RestoreState(absl::string_view state) {
   int64_t elapsed_steps = 0;
   Anchor anchor{};
   std::vector<double> physics(mj_stateSize(model_.get(), kSavedState));
+  std::vector<double> task(SaveTask().size());
   bool whole = reader.Value(random) && reader.Value(elapsed_steps) && reader.Value(anchor);
-  for (double& value : physics) {
-    whole = whole && reader.Value(value);
+  for (std::vector<double>* values : {&physics, &task}) {
+    for (double& value : *values) {
+      whole = whole && reader.Value(value);
+    }
   }
   if (!whole || !reader.AtEnd()) {
     return absl::InvalidArgumentError(
@@ -135,6 +147,7 @@ absl::Status MujocoEnvironment::RestoreState(absl::string_view state) {
   random_.RestoreState(random);
   elapsed_steps_ = elapsed_steps;
   anchor_ = anchor;
+  RestoreTask(task);
   // What mj_step derives it derives anew from this; the anchor is all that a task reads from before a step.
   mj_setState(model_.get(), data_.get(), physics.data(), kSavedState);
   return absl::OkStatus();

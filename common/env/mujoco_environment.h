@@ -27,8 +27,8 @@ struct MujocoSetup {
   bool reads_contact_forces = false;
 };
 
-// A Gymnasium MuJoCo task without its task: stepping, episode clock, action scaling, saving. A task says how
-// an episode starts, what is observed and what a step is worth.
+// A MuJoCo task without its task: stepping, episode clock, action scaling, saving. A task says how an episode
+// starts, what is observed and what a step is worth.
 class MujocoEnvironment : public Environment {
  public:
   const EnvironmentSpec& spec() const override { return spec_; }
@@ -55,6 +55,15 @@ class MujocoEnvironment : public Environment {
 
   // Fills the state of a new episode; comes with the model's own pose and zero velocity.
   virtual void DrawInitialState(Random& random, std::span<double> qpos, std::span<double> qvel);
+  // Called at the start of every episode, after the state is set and before anything is measured.
+  virtual void BeginEpisode() {}
+  // Turns an action [A] in [-1, 1] into the command [A] that drives the simulation until the next action:
+  // scales it to the command's bounds, unless a task says otherwise. Called once in each step, before the
+  // simulation.
+  virtual void Actuate(std::span<const double> action, std::span<double> command);
+  // What a task keeps beside the simulation, always of the same size; saved and restored with it.
+  virtual std::vector<double> SaveTask() const { return {}; }
+  virtual void RestoreTask(std::span<const double>) {}
   // Fills all of `observation` [O].
   virtual void Observe(std::span<double> observation) const = 0;
   virtual Anchor MeasureAnchor() const { return {}; }
@@ -62,6 +71,7 @@ class MujocoEnvironment : public Environment {
   virtual Outcome Evaluate(std::span<const double> command, const Anchor& before,
                            const Anchor& after) const = 0;
 
+  mjData& mutable_data() { return *data_; }
   // Seconds between two actions.
   double control_period() const { return model_->opt.timestep * setup_.frame_skip; }
 
@@ -88,6 +98,7 @@ class MujocoEnvironment : public Environment {
   // Steps taken in the episode; -1 when none runs.
   int64_t elapsed_steps_ = -1;
   Anchor anchor_{};
+  std::vector<double> action_;
   std::vector<double> command_center_;
   std::vector<double> command_half_range_;
   std::vector<double> command_;
