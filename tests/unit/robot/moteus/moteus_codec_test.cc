@@ -54,7 +54,7 @@ TEST(MoteusFrameWriterTest, WritesTheExampleOfTheProtocol) {
   CanFrame frame{.id = 0x8001};
   MoteusFrameWriter writer(frame);
   const MoteusValue command[] = {
-      {0x000, kInt8, 10}, {0x020, kInt16, 0.0096}, {0x021, kInt16, 0.072}, {0x022, kInt16, -1.76}};
+      {0x000, kInt8, 10}, {0x020, kInt16, 0.00961}, {0x021, kInt16, 0.0721}, {0x022, kInt16, -1.761}};
   const MoteusValue query[] = {{0x000, kInt16}, {0x001, kInt16}, {0x002, kInt16}, {0x003, kInt16},
                                {0x00d, kInt8},  {0x00e, kInt8},  {0x00f, kInt8}};
   ASSERT_TRUE(writer.Append(MoteusSubframe::kWrite, command));
@@ -67,11 +67,11 @@ TEST(MoteusFrameWriterTest, WritesFloats) {
   CanFrame frame;
   MoteusFrameWriter writer(frame);
   const MoteusValue command[] = {{0x000, kInt8, 10}, {0x020, kFloat, 1}, {0x021, kFloat, 2}};
-  const MoteusValue query[] = {
-      {0x000, kFloat}, {0x001, kFloat}, {0x002, kFloat}, {0x003, kFloat}, {0x01f, kInt8}};
+  const MoteusValue query[] = {{0x000, kInt8}, {0x001, kFloat}, {0x002, kFloat}, {0x003, kFloat},
+                               {0x00d, kInt8}, {0x00e, kInt8},  {0x00f, kInt8}};
   ASSERT_TRUE(writer.Append(MoteusSubframe::kWrite, command));
-  ASSERT_TRUE(writer.Append(MoteusSubframe::kRead, std::span(query).first(4)));
-  EXPECT_EQ(Hex(frame), "01000a0e200000803f000000401c0400");
+  ASSERT_TRUE(writer.Append(MoteusSubframe::kRead, query));
+  EXPECT_EQ(Hex(frame), "01000a0e200000803f0000004011001f01130d");
 }
 
 TEST(MoteusFrameWriterTest, HoldsIntegersWithinTheirRangeAndKeepsTheLeastForNan) {
