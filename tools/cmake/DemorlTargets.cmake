@@ -20,6 +20,14 @@ if(DEMORL_SANITIZE)
     include(DemorlTsan)
   endif()
 endif()
+if(DEMORL_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "DEMORL_FUZZ with ${CMAKE_CXX_COMPILER_ID}; want Clang (preset fuzz, tools/setup --fuzz)")
+  endif()
+  target_compile_options(demorl_options INTERFACE
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(demorl_options INTERFACE -fsanitize=address,undefined)
+endif()
 
 # All programs, for tools/demorl; all benchmarks, for tools/bench; and the test programs of a label: tests_unit, tests_concurrency, tests_decoder ...
 add_custom_target(binaries)
