@@ -32,6 +32,7 @@ std::vector<NativeTask> SwimmerTasks();
 std::vector<NativeTask> ReacherTasks();
 std::vector<NativeTask> PusherTasks();
 std::vector<NativeTask> CartpoleSwingUpTasks();
+std::vector<NativeTask> Leg2RTasks();
 
 inline bool NeverTerminates(std::span<const float>) { return false; }
 

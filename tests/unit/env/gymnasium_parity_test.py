@@ -37,7 +37,15 @@ WITH_OPTIONS = {
         },
     ),
 }
-WITHOUT_PEER = {"CartpoleSwingUp-v0"}
+WITHOUT_PEER = {
+    "CartpoleSwingUp-v0",
+    "Leg2R-v0",
+    "Leg2RAuthors-v0",
+    "Leg2RLiteral-v0",
+    "Leg2RObs3-v0",
+    "Leg2RObs5-v0",
+    "Leg2RSlow-v0",
+}
 
 
 class NativeEnvironment:

@@ -148,7 +148,7 @@ TEST(RegistryTest, ListsIdsOfBothVersionsSorted) {
   EXPECT_TRUE(std::ranges::is_sorted(ids));
   for (const char* id :
        {"Ant-v4", "Ant-v5", "AntTruncatedObs-v5", "CartpoleSwingUp-v0", "Humanoid-v5", "HumanoidStandup-v4",
-        "InvertedPendulum-v5", "Pusher-v5", "Reacher-v4", "Swimmer-v5"}) {
+        "InvertedPendulum-v5", "Leg2R-v0", "Pusher-v5", "Reacher-v4", "Swimmer-v5"}) {
     EXPECT_THAT(ids, Contains(id));
   }
 }
