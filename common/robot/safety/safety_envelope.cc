@@ -11,6 +11,8 @@
 namespace demorl {
 namespace {
 
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+
 bool IsFinite(const JointCommand& command) {
   return std::isfinite(command.position_rad) && std::isfinite(command.velocity_rad_s) &&
          std::isfinite(command.torque_nm) && std::isfinite(command.stiffness_nm_rad) &&
@@ -35,12 +37,15 @@ double SoftZoneTorque(const JointLimits& limits, double position_rad) {
   return -limits.soft_zone_stiffness_nm_rad * (position_rad - std::clamp(position_rad, low, high));
 }
 
-// Largest torque in the direction of motion.
+// Largest torque in the direction of motion; without bound below the taper.
 double TaperedTorque(const JointLimits& limits, double velocity_rad_s) {
   const double start = limits.velocity_taper_share * limits.maximum_velocity_rad_s;
-  const double width = limits.maximum_velocity_rad_s - start;
-  const double share = (limits.maximum_velocity_rad_s - std::abs(velocity_rad_s)) / width;
-  return limits.maximum_torque_nm * std::clamp(share, 0.0, 1.0);
+  const double speed = std::abs(velocity_rad_s);
+  if (speed <= start) {
+    return kUnbounded;
+  }
+  const double share = (limits.maximum_velocity_rad_s - speed) / (limits.maximum_velocity_rad_s - start);
+  return limits.maximum_torque_nm * std::max(share, 0.0);
 }
 
 absl::Status CheckPositive(const JointLimits& limits, absl::string_view name, double value) {
@@ -194,8 +199,8 @@ double SafetyEnvelope::LimitTorque(const JointMeasurement& measured, double torq
   }
   const double along = TaperedTorque(limits, measured.velocity_rad_s);
   torque_nm = measured.velocity_rad_s >= 0
-                  ? ClampTo(torque_nm, -INFINITY, along, Clamp::kVelocityTaper, clamps)
-                  : ClampTo(torque_nm, -along, INFINITY, Clamp::kVelocityTaper, clamps);
+                  ? ClampTo(torque_nm, -kUnbounded, along, Clamp::kVelocityTaper, clamps)
+                  : ClampTo(torque_nm, -along, kUnbounded, Clamp::kVelocityTaper, clamps);
   const double bound = limits.maximum_torque_nm * torque_share;
   torque_nm = ClampTo(torque_nm, -bound, bound, Clamp::kTorque, clamps);
   const double change = limits.maximum_torque_rate_nm_s * control_period_s_;
