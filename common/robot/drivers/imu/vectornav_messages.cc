@@ -195,18 +195,4 @@ std::optional<VectorNavSample> ParseVectorNavSample(const VectorNavMessage& mess
                          .acceleration_m_s2 = LoadFloats<3>(message.payload.subspan(36))};
 }
 
-void AppendVectorNavSample(const VectorNavSample& sample, std::vector<uint8_t>& bytes) {
-  std::vector<uint8_t> payload;
-  AppendLittleEndian(sample.time_startup_ns, payload);
-  const auto append = [&payload](const auto& values) {
-    for (const double value : values) {
-      AppendLittleEndian(FloatBits(value), payload);
-    }
-  };
-  append(sample.quaternion_xyzw);
-  append(sample.angular_rate_rad_s);
-  append(sample.acceleration_m_s2);
-  AppendVectorNavBinary(kVnSampleFields, payload, bytes);
-}
-
 }  // namespace demorl

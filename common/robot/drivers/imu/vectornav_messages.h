@@ -29,7 +29,6 @@ enum VectorNavField : uint16_t {
   kVnAcceleration = 0x0100,  // m/s^2, specific force
 };
 constexpr uint16_t kVnSampleFields = kVnTimeStartup | kVnQuaternion | kVnAngularRate | kVnAcceleration;
-constexpr size_t kVnSampleBytes = 54;
 
 struct VectorNavMessage {
   // Text between $ and *, or empty if the message is binary. Valid until the parser's next call.
@@ -74,7 +73,5 @@ struct VectorNavSample {
 
 // nullopt unless the fields are kVnSampleFields. Real-time safe.
 std::optional<VectorNavSample> ParseVectorNavSample(const VectorNavMessage& message);
-// Appends it as a binary message of kVnSampleFields.
-void AppendVectorNavSample(const VectorNavSample& sample, std::vector<uint8_t>& bytes);
 
 }  // namespace demorl
