@@ -47,7 +47,6 @@ inline constexpr uint32_t kCommandTimeout = 0x027;
 inline constexpr uint32_t kCommandVelocityLimit = 0x028;
 inline constexpr uint32_t kCommandAccelerationLimit = 0x029;
 inline constexpr uint32_t kCommandIlimitScale = 0x02b;
-inline constexpr uint32_t kMillisecondCounter = 0x070;
 inline constexpr uint32_t kModel = 0x100;
 inline constexpr uint32_t kFirmware = 0x101;
 inline constexpr uint32_t kRegisterMap = 0x102;
@@ -72,11 +71,10 @@ struct MoteusValue {
   double value = 0;
 };
 
-// Puts subframes into a frame, neighbours of one resolution into one subframe.
+// Appends subframes to a frame, neighbours of one resolution as one subframe.
 class MoteusFrameWriter {
  public:
-  // Empties the frame; keeps its id.
-  explicit MoteusFrameWriter(CanFrame& frame) : frame_(frame) { frame_.size = 0; }
+  explicit MoteusFrameWriter(CanFrame& frame) : frame_(frame) {}
 
   // `kind` is kWrite, kRead or kReply; `values` in the order in which they go out. False, and the frame as it
   // was, if they do not fit.
