@@ -39,6 +39,10 @@ class DeviceEmulator {
   // left alone.
   virtual void Step(absl::Duration now, const RobotPlant& plant, std::span<double> torques_nm,
                     std::vector<uint8_t>& output) = 0;
+
+  // When it has something to send before the next step, as replies that the wire still holds; whoever runs it
+  // then calls Receive, if need be with no bytes.
+  virtual absl::Duration next_output() const { return absl::InfiniteDuration(); }
 };
 
 // Faults of the wire and of devices, for tests and for trying an installation.

@@ -112,7 +112,7 @@ void EmulatorServer::StepPlant(absl::Duration now) {
 void EmulatorServer::ServeHost(Link& link, absl::Duration now) {
   std::array<uint8_t, 4096> bytes;
   const IoResult received = link.port->Read(bytes, absl::ZeroDuration());
-  if (!received.ok() || link.faults.stuck) {
+  if (link.faults.stuck || (!received.ok() && link.device->next_output() > now)) {
     return;
   }
   std::vector<uint8_t> replies;
@@ -165,6 +165,9 @@ void EmulatorServer::Deliver(Link& link, absl::Duration now) {
 absl::Duration EmulatorServer::NextDue() {
   absl::Duration next = absl::InfiniteDuration();
   for (const Link& link : links_) {
+    if (!link.faults.stuck) {
+      next = std::min(next, link.device->next_output());
+    }
     if (!link.outgoing.empty()) {
       next = std::min(next, link.outgoing.front().due);
     }
