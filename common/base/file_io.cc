@@ -77,6 +77,7 @@ absl::Status ErrnoToStatus(int error_number, absl::string_view verb, const std::
       return absl::PermissionDeniedError(message);
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       return absl::ResourceExhaustedError(message);
     default:
       return absl::InternalError(message);

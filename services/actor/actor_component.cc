@@ -137,7 +137,8 @@ absl::StatusOr<std::unique_ptr<CollectionLoop>> MakeLoop(const ServiceContext& c
   CollectionLoop::Parts parts;
   ASSIGN_OR_RETURN(parts.collector, MakeCollector(context, writer_id, factory, planners));
   if (config.actor().has_spool_dir() && !config.actor().spool_dir().empty()) {
-    ASSIGN_OR_RETURN(parts.spool, ChunkSpool::Open({.folder = config.actor().spool_dir()}));
+    ASSIGN_OR_RETURN(parts.spool, RecordSpool::Open({.folder = config.actor().spool_dir()}));
+    ASSIGN_OR_RETURN(parts.delivery, SpoolDelivery::Open(parts.spool.get()));
   }
   parts.writer = replay.OpenWriter({.table = "env",
                                     .writer_id = writer_id,

@@ -1,6 +1,7 @@
 #include "services/actor/chunk_sender.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace {
 
 constexpr absl::Duration kSlice = absl::Milliseconds(200);
 
-// Chunks are cut so that each is one message of the writer, and the spool's sequences are the writer's.
+// Chunks are cut so that each is one message of the writer: a record of the spool has one of its numbers.
 constexpr size_t kMaxChunkBytes = 512 << 10;
 
 std::vector<TransitionChunk> Cut(TransitionChunk chunk) {
@@ -54,11 +55,13 @@ absl::Status ChunkSender::Send(TransitionChunk chunk, absl::Time give_up) {
 }
 
 absl::Status ChunkSender::SendPiece(const TransitionChunk& chunk, absl::Time give_up) {
-  if (parts_.spool != nullptr) {
-    RETURN_IF_ERROR(Spool(chunk, give_up));
-  }
+  ASSIGN_OR_RETURN(const uint64_t sequence, Spool(chunk, give_up));
+  return SendSpooled(sequence, chunk, give_up);
+}
+
+absl::Status ChunkSender::SendSpooled(uint64_t sequence, const TransitionChunk& chunk, absl::Time give_up) {
   while (true) {
-    const absl::Status status = parts_.writer->Append(chunk, std::min(CollectionSlice(), give_up));
+    const absl::Status status = TryToSend(sequence, chunk, std::min(CollectionSlice(), give_up));
     if (status.ok()) {
       rows_sent_ += chunk.num_rows();
       return status;
@@ -71,15 +74,34 @@ absl::Status ChunkSender::SendPiece(const TransitionChunk& chunk, absl::Time giv
   }
 }
 
-absl::Status ChunkSender::Spool(const TransitionChunk& chunk, absl::Time give_up) {
+absl::Status ChunkSender::TryToSend(uint64_t sequence, const TransitionChunk& chunk, absl::Time deadline) {
+  if (parts_.spool == nullptr) {
+    return parts_.writer->Append(chunk, deadline);
+  }
+  Trim();
+  absl::Status status = parts_.delivery->Prepare(sequence, parts_.writer->LastSequence() + 1);
+  if (absl::IsUnavailable(status)) {
+    RETURN_IF_ERROR(parts_.writer->Flush(deadline));
+    return status;
+  }
+  RETURN_IF_ERROR(status);
+  RETURN_IF_ERROR(parts_.writer->Append(chunk, deadline));
+  parts_.delivery->Sent(sequence);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> ChunkSender::Spool(const TransitionChunk& chunk, absl::Time give_up) {
+  if (parts_.spool == nullptr) {
+    return 0;
+  }
   const std::string payload = EncodeTransitionChunk(chunk).SerializeAsString();
   while (true) {
-    const absl::Status status = parts_.spool->Append(parts_.writer->LastSequence() + 1, payload);
+    const absl::StatusOr<uint64_t> sequence = parts_.spool->Append(payload);
     give_up = EarlierOf(give_up);
-    if (!absl::IsResourceExhausted(status) || absl::Now() >= give_up) {
-      return status;
+    if (!absl::IsResourceExhausted(sequence.status()) || absl::Now() >= give_up) {
+      return sequence;
     }
-    parts_.describe(absl::StrCat("waiting for room in the spool: ", status.message()));
+    parts_.describe(absl::StrCat("waiting for room in the spool: ", sequence.status().message()));
     const absl::Status flushed = parts_.writer->Flush(std::min(CollectionSlice(), give_up));
     if (!flushed.ok() && !IsRetryable(flushed)) {
       return flushed;
@@ -92,14 +114,14 @@ void ChunkSender::Trim() {
   if (parts_.spool == nullptr) {
     return;
   }
-  if (const absl::Status status = parts_.spool->RemoveThrough(parts_.writer->DurableSequence());
-      !status.ok()) {
+  if (const absl::Status status = parts_.delivery->Durable(parts_.writer->DurableSequence()); !status.ok()) {
     spdlog::warn("spool: {}", std::string(status.message()));
   }
-  parts_.metrics->spool_bytes.Set(static_cast<double>(parts_.spool->num_bytes()));
+  parts_.metrics->spool_bytes.Set(static_cast<double>(parts_.spool->figures().bytes));
 }
 
-// CANCELLED when a stop is requested meanwhile.
+// Until replay has answered, and what it took in of an earlier process is durable. CANCELLED when a stop is
+// requested meanwhile.
 absl::Status ChunkSender::WaitUntilReachable() {
   absl::Status status;
   do {
@@ -107,45 +129,56 @@ absl::Status ChunkSender::WaitUntilReachable() {
       return absl::CancelledError("a stop was requested");
     }
     status = parts_.writer->WaitForRowsAllowed(1, CollectionSlice());
+    if (status.ok()) {
+      status = parts_.writer->Flush(CollectionSlice());
+    }
   } while (IsRetryable(status));
   return status;
+}
+
+absl::StatusOr<int> ChunkSender::SendRest(uint64_t sequence) {
+  RecordSpool::Reader reader(parts_.spool, sequence);
+  int num_sent = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::optional<RecordSpool::Record> record, reader.Next());
+    if (!record.has_value()) {
+      return num_sent;
+    }
+    demorl::common::v1::TransitionChunk message;
+    message.ParseFromString(record->payload);
+    absl::StatusOr<TransitionChunk> chunk = DecodeTransitionChunk(message);
+    if (!chunk.ok()) {
+      spdlog::warn("spool: chunk {} dropped: {}", record->sequence, std::string(chunk.status().message()));
+      continue;
+    }
+    RETURN_IF_ERROR(SendSpooled(record->sequence, *chunk, absl::InfiniteFuture()));
+    ++num_sent;
+  }
 }
 
 absl::Status ChunkSender::Recover() {
   if (parts_.spool == nullptr) {
     return absl::OkStatus();
   }
-  parts_.metrics->spool_dropped_bytes.Increment(static_cast<double>(parts_.spool->num_damaged_bytes()));
-  const std::vector<ChunkSpool::Record> records = parts_.spool->TakeRecovered();
-  if (records.empty()) {
-    return parts_.spool->RemoveRecovered();
+  const RecordSpool::Figures found = parts_.spool->figures();
+  parts_.metrics->spool_dropped_bytes.Increment(static_cast<double>(found.damaged_bytes));
+  if (found.records == 0) {
+    return absl::OkStatus();
   }
   parts_.describe("waiting for replay, to hand over what an earlier start spooled");
   if (const absl::Status reached = WaitUntilReachable(); !reached.ok()) {
     return stop_requested() ? absl::OkStatus() : reached;
   }
-  const uint64_t accepted = parts_.writer->LastSequence();
-  int num_sent = 0;
-  for (const ChunkSpool::Record& record : records) {
-    demorl::common::v1::TransitionChunk message;
-    if (record.sequence <= accepted || !message.ParseFromString(record.payload)) {
-      continue;
-    }
-    absl::StatusOr<TransitionChunk> chunk = DecodeTransitionChunk(message);
-    if (!chunk.ok()) {
-      spdlog::warn("spool: chunk {} dropped: {}", record.sequence, std::string(chunk.status().message()));
-      continue;
-    }
-    RETURN_IF_ERROR(Send(*std::move(chunk), absl::InfiniteFuture()));
-    ++num_sent;
-  }
+  ASSIGN_OR_RETURN(const uint64_t sequence, parts_.delivery->Resume(parts_.writer->LastSequence()));
+  ASSIGN_OR_RETURN(const int num_sent, SendRest(sequence));
   absl::Status durable;
   do {
     durable = parts_.writer->Flush(CollectionSlice());
   } while (IsRetryable(durable) && !stop_requested());
+  Trim();
   rows_sent_ = 0;  // counts this process's rows, which start now
-  spdlog::info("spool: {} chunks found, {} sent again", records.size(), num_sent);
-  return IsRetryable(durable) ? absl::OkStatus() : parts_.spool->RemoveRecovered();
+  spdlog::info("spool: {} chunks found, {} sent again", found.records, num_sent);
+  return IsRetryable(durable) ? absl::OkStatus() : durable;
 }
 
 }  // namespace demorl

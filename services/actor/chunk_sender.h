@@ -7,10 +7,12 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/base/record_spool.h"
+#include "common/base/spool_delivery.h"
 #include "common/tensor/transition_chunk.h"
 #include "services/actor/actor_metrics.h"
-#include "services/actor/core/chunk_spool.h"
 #include "services/replay/replay_client.h"
 
 namespace demorl {
@@ -29,7 +31,9 @@ class ChunkSender {
   struct Parts {
     ReplayWriter* writer = nullptr;
     // May be null: chunks are then kept in memory only until they are durable.
-    ChunkSpool* spool = nullptr;
+    RecordSpool* spool = nullptr;
+    // Of the spool; set where that is.
+    SpoolDelivery* delivery = nullptr;
     ActorMetrics* metrics = nullptr;
     // Says what a blocked call waits for.
     std::function<void(std::string waiting_for)> describe;
@@ -54,8 +58,13 @@ class ChunkSender {
 
  private:
   absl::Status SendPiece(const TransitionChunk& chunk, absl::Time give_up);
-  absl::Status Spool(const TransitionChunk& chunk, absl::Time give_up);
+  // The sequence that the spool gave the chunk; 0 without one.
+  absl::StatusOr<uint64_t> Spool(const TransitionChunk& chunk, absl::Time give_up);
+  absl::Status SendSpooled(uint64_t sequence, const TransitionChunk& chunk, absl::Time give_up);
+  absl::Status TryToSend(uint64_t sequence, const TransitionChunk& chunk, absl::Time deadline);
   absl::Status WaitUntilReachable();
+  // Sends what the spool holds beyond `sequence`; the number of chunks.
+  absl::StatusOr<int> SendRest(uint64_t sequence);
   bool stop_requested() const { return parts_.drain_deadline().has_value(); }
   absl::Time EarlierOf(absl::Time give_up) const {
     return std::min(give_up, parts_.drain_deadline().value_or(absl::InfiniteFuture()));

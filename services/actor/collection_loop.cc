@@ -31,6 +31,7 @@ CollectionLoop::CollectionLoop(const CollectionOptions& options, Parts parts)
       sender_(
           {.writer = parts_.writer.get(),
            .spool = parts_.spool.get(),
+           .delivery = parts_.delivery.get(),
            .metrics = parts_.metrics,
            .describe = [this](std::string detail) { Describe(ComponentState::kRunning, std::move(detail)); },
            .drain_deadline = [this] { return DrainDeadline(); }}) {

@@ -13,10 +13,11 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/base/record_spool.h"
+#include "common/base/spool_delivery.h"
 #include "common/rpc/service_component.h"
 #include "services/actor/actor_metrics.h"
 #include "services/actor/chunk_sender.h"
-#include "services/actor/core/chunk_spool.h"
 #include "services/actor/core/episode_collector.h"
 #include "services/replay/replay_client.h"
 #include "services/snapshot/snapshot_client.h"
@@ -48,7 +49,8 @@ class CollectionLoop {
     std::unique_ptr<ReplayWriter> writer;
     std::unique_ptr<SnapshotWatch> policies;
     // May be null: chunks are then kept in memory only until they are durable.
-    std::unique_ptr<ChunkSpool> spool;
+    std::unique_ptr<RecordSpool> spool;
+    std::unique_ptr<SpoolDelivery> delivery;
     ActorMetrics* metrics = nullptr;
   };
   struct Policy {

@@ -168,9 +168,12 @@ class CollectionLoopTest : public ::testing::Test {
     parts.writer = std::make_unique<FakeWriter>(&table_);
     parts.policies = std::make_unique<FakeWatch>(&policies_);
     if (spooled) {
-      absl::StatusOr<std::unique_ptr<ChunkSpool>> spool = ChunkSpool::Open({.folder = folder_});
+      absl::StatusOr<std::unique_ptr<RecordSpool>> spool = RecordSpool::Open({.folder = folder_});
       EXPECT_OK(spool);
       parts.spool = *std::move(spool);
+      absl::StatusOr<std::unique_ptr<SpoolDelivery>> delivery = SpoolDelivery::Open(parts.spool.get());
+      EXPECT_OK(delivery);
+      parts.delivery = *std::move(delivery);
     }
     parts.metrics = &metrics_;
     return std::make_unique<CollectionLoop>(options, std::move(parts));
@@ -481,8 +484,8 @@ TEST_F(CollectionLoopTest, SendsSpooledChunksAgainAfterARestartExactlyOnce) {
     EXPECT_EQ(table_.chunks[i].segments[0].first_step, all[i].segments[0].first_step);
     EXPECT_EQ(table_.chunks[i].segments[0].actions, all[i].segments[0].actions);
   }
-  ASSERT_OK_AND_ASSIGN(const auto spool, ChunkSpool::Open({.folder = folder_}));
-  EXPECT_TRUE(spool->TakeRecovered().empty());
+  ASSERT_OK_AND_ASSIGN(const auto spool, RecordSpool::Open({.folder = folder_}));
+  EXPECT_EQ(spool->figures().records, 0);
 }
 
 // Plans once `ready`.
