@@ -80,8 +80,8 @@ TerminationRule ChooseRule(const LegParameters& parameters) {
     return NeverTerminates;
   }
   switch (parameters.observation) {
-    case LegObservation::kSmooth:
-      return IsOutOfBounds<LegObservation::kSmooth>;
+    case LegObservation::kTracking:
+      return IsOutOfBounds<LegObservation::kTracking>;
     case LegObservation::kAuthors:
       return IsOutOfBounds<LegObservation::kAuthors>;
     case LegObservation::kWithoutAction:

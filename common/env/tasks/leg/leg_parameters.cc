@@ -59,7 +59,7 @@ absl::Status CheckPath(const LegParameters& parameters) {
 
 int LegParameters::observation_size() const {
   switch (observation) {
-    case LegObservation::kSmooth:
+    case LegObservation::kTracking:
       return 8;
     case LegObservation::kAuthors:
       return 7;

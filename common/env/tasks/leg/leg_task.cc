@@ -28,27 +28,6 @@ bool IsInside(const JointRange& range, double position_rad) {
   return position_rad >= range.min_rad && position_rad <= range.max_rad;
 }
 
-template <typename Number>
-void FillObservation(LegObservation form, const LegTask::Memory& memory, const LegState& state,
-                     std::span<Number> observation) {
-  auto next = observation.begin();
-  const auto append = [&next](double value) { *next++ = static_cast<Number>(value); };
-  const auto append_both = [&append](const LegVector& values) { std::ranges::for_each(values, append); };
-  if (form == LegObservation::kSmooth) {
-    append(std::cos(memory.phase));
-    append(std::sin(memory.phase));
-  } else {
-    append(memory.phase);
-  }
-  append_both(state.joint_position_rad);
-  if (form != LegObservation::kPositions) {
-    append_both(state.joint_velocity_rad_s);
-  }
-  if (form == LegObservation::kSmooth || form == LegObservation::kAuthors) {
-    append_both(memory.last_action);
-  }
-}
-
 }  // namespace
 
 LegTask::LegTask(const LegParameters& parameters)
@@ -61,13 +40,40 @@ LegTask::LegTask(const LegParameters& parameters)
 }
 
 void LegTask::Observe(const LegState& state, std::span<double> observation) const {
-  DEMORL_CHECK(observation.size() == parameters_.observation_size());
-  FillObservation(parameters_.observation, memory_, state, observation);
+  FillObservation(state, observation);
 }
 
 void LegTask::Observe(const LegState& state, std::span<float> observation) const {
+  FillObservation(state, observation);
+}
+
+template <typename Number>
+void LegTask::FillObservation(const LegState& state, std::span<Number> observation) const {
   DEMORL_CHECK(observation.size() == parameters_.observation_size());
-  FillObservation(parameters_.observation, memory_, state, observation);
+  auto next = observation.begin();
+  const auto append = [&next](double value) { *next++ = static_cast<Number>(value); };
+  const auto append_both = [&append](const LegVector& values, double unit = 1) {
+    append(values[0] / unit);
+    append(values[1] / unit);
+  };
+  const LegObservation form = parameters_.observation;
+  if (form == LegObservation::kTracking) {
+    const LegVector foot = kinematics_.FootPosition(state.joint_position_rad),
+                    desired = DesiredFootPosition();
+    append_both({std::cos(memory_.phase), std::sin(memory_.phase)});
+    append_both(state.joint_position_rad);
+    append_both(state.joint_velocity_rad_s, kLegVelocityUnit_rad_s);
+    append_both({foot[0] - desired[0], foot[1] - desired[1]}, kLegOffsetUnit_m);
+    return;
+  }
+  append(memory_.phase);
+  append_both(state.joint_position_rad);
+  if (form != LegObservation::kPositions) {
+    append_both(state.joint_velocity_rad_s);
+  }
+  if (form == LegObservation::kAuthors) {
+    append_both(memory_.last_action);
+  }
 }
 
 LegVector LegTask::JointTorques(const LegVector& action) {
@@ -119,9 +125,9 @@ bool IsLegOutOfBounds(const LegParameters& parameters, std::span<const float> ob
   if (!std::ranges::all_of(observation, [](float value) { return std::isfinite(value); })) {
     return true;
   }
-  const bool smooth = parameters.observation == LegObservation::kSmooth;
-  const double phase = smooth ? std::atan2(observation[1], observation[0]) : observation[0];
-  const auto joints = observation.subspan(smooth ? 2 : 1);
+  const bool tracking = parameters.observation == LegObservation::kTracking;
+  const double phase = tracking ? std::atan2(observation[1], observation[0]) : observation[0];
+  const auto joints = observation.subspan(tracking ? 2 : 1);
   return IsLegOutOfBounds(parameters, phase, {joints[0], joints[1]});
 }
 

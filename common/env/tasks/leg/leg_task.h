@@ -73,6 +73,9 @@ class LegTask {
   void RestoreMemory(const Memory& memory) { memory_ = memory; }
 
  private:
+  template <typename Number>
+  void FillObservation(const LegState& state, std::span<Number> observation) const;
+
   const LegParameters parameters_;
   const LegKinematics kinematics_;
   const FootPath path_;

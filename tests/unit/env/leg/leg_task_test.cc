@@ -200,9 +200,11 @@ TEST(LegTaskTest, ObservationsHaveTheirFormsInBothPrecisions) {
     return floats;
   };
   const float phase = 0.004f * std::numbers::pi_v<float>;
-  EXPECT_THAT(observe(LegObservation::kSmooth),
-              ElementsAre(FloatNear(std::cos(phase), 1e-6), FloatNear(std::sin(phase), 1e-6), 0.5f, -1.5f, 2,
-                          -3, 0.25f, -1));
+  const LegVector foot = LegKinematics({0.297, 0.28}, KneeBend::kBackward).FootPosition({0.5, -1.5});
+  EXPECT_THAT(observe(LegObservation::kTracking),
+              ElementsAre(FloatNear(std::cos(phase), 1e-6), FloatNear(std::sin(phase), 1e-6), 0.5f, -1.5f,
+                          0.4f, -0.6f, FloatNear(10 * (foot[0] - 0.16 * std::cos(phase)), 1e-5),
+                          FloatNear(10 * (foot[1] + 0.44), 1e-5)));
   EXPECT_THAT(observe(LegObservation::kAuthors),
               ElementsAre(FloatNear(phase, 1e-6), 0.5f, -1.5f, 2, -3, 0.25f, -1));
   EXPECT_THAT(observe(LegObservation::kWithoutAction),
