@@ -99,15 +99,17 @@ size_t SizeOf(MoteusResolution resolution) {
 // Least value of a signed integer of `num_bytes`.
 int64_t LeastInteger(size_t num_bytes) { return -(int64_t{1} << (8 * num_bytes - 1)); }
 
-// Cut towards zero and held within plus and minus the greatest value, as the devices do.
+// Cut towards zero and held within plus and minus the greatest value, as the devices do; whole numbers go
+// down to the least.
 int64_t ToInteger(const MoteusValue& value) {
   const int64_t least = LeastInteger(SizeOf(value.resolution));
   if (!std::isfinite(value.value)) {
     return least;
   }
-  const double greatest = static_cast<double>(-(least + 1));
-  const double scaled = value.value / ScaleAt(ScaleOf(value.address), value.resolution);
-  return static_cast<int64_t>(std::clamp(scaled, -greatest, greatest));
+  const Scale scale = ScaleOf(value.address);
+  const double scaled = value.value / ScaleAt(scale, value.resolution);
+  const double lower = static_cast<double>(scale.has_special ? least + 1 : least);
+  return static_cast<int64_t>(std::clamp(scaled, lower, static_cast<double>(-(least + 1))));
 }
 
 }  // namespace

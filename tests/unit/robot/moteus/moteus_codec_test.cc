@@ -91,6 +91,15 @@ TEST(MoteusFrameWriterTest, HoldsIntegersWithinTheirRangeAndKeepsTheLeastForNan)
             "0d200000c07f");
 }
 
+TEST(MoteusFrameWriterTest, WholeNumbersGoDownToTheLeast) {
+  CanFrame frame;
+  const MoteusValue serial_numbers[] = {{0x120, kInt32, -2147483648.0}, {0x121, kInt8, -128}};
+  ASSERT_TRUE(MoteusFrameWriter(frame).Append(MoteusSubframe::kWrite, serial_numbers));
+  EXPECT_EQ(Hex(frame),
+            "09a00200000080"
+            "01a10280");
+}
+
 TEST(MoteusFrameWriterTest, ParsesWhatItWroteAtEveryResolutionAndCount) {
   Random random(1);
   for (const MoteusResolution resolution : {kInt8, kInt16, kInt32, kFloat}) {
