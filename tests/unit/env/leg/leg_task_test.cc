@@ -9,6 +9,7 @@
 #include "common/env/tasks/leg/leg_variants.h"
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/unit/env/counting_allocator.h"
 
 namespace demorl {
 namespace {
@@ -248,6 +249,28 @@ TEST(LegTaskTest, AuthorsTerminationWaits) {
   }
   task.Advance();
   EXPECT_TRUE(task.Evaluate(hanging).terminated);
+}
+
+TEST(LegTaskTest, ControlStepAllocatesNothing) {
+  if (!CountsAllocations()) {
+    GTEST_SKIP() << "the allocator is the sanitizer's";
+  }
+  for (const LegVariant& variant : LegVariants()) {
+    LegTask task(variant.parameters);
+    std::vector<float> observation(variant.parameters.observation_size());
+    const LegState state = {{0.5, -1.5}, {2, -3}};
+    double sum = 0;
+    const int64_t before = NumAllocations();
+    for (int step = 0; step < 600; ++step) {
+      task.Observe(state, observation);
+      sum += task.JointTorques({observation[0], -2})[0];
+      task.Advance();
+      sum += task.Evaluate(state).reward;
+    }
+    task.Reset();
+    EXPECT_EQ(NumAllocations(), before) << variant.environment_id;
+    EXPECT_TRUE(std::isfinite(sum));
+  }
 }
 
 TEST(LegTaskTest, RestoredMemoryContinues) {
