@@ -22,10 +22,10 @@ MujocoEnvironment::MujocoEnvironment(EnvironmentSpec spec, MujocoSetup setup, Mj
       data_(mj_makeData(model_.get())),
       random_(seed),
       action_(spec_.action_size),
-      command_(spec_.action_size),
+      command_(model_->nu),
       observation_(spec_.observation_size) {
   DEMORL_CHECK(data_ != nullptr);
-  DEMORL_CHECK(model_->nu == spec_.action_size);
+  DEMORL_CHECK(setup_.own_actuators || model_->nu == spec_.action_size);
   for (int i = 0; i < spec_.action_size; ++i) {
     command_center_.push_back((spec_.command_maximum[i] + spec_.command_minimum[i]) / 2);
     command_half_range_.push_back((spec_.command_maximum[i] - spec_.command_minimum[i]) / 2);
@@ -87,6 +87,7 @@ Timestep MujocoEnvironment::Step(std::span<const double> action) {
   for (int i = 0; i < setup_.frame_skip; ++i) {
     mj_step(model_.get(), data_.get());
   }
+  AfterSimulation();
   if (setup_.reads_contact_forces) {
     mj_rnePostConstraint(model_.get(), data_.get());
   }

@@ -25,6 +25,9 @@ struct MujocoSetup {
   bool normal_velocity_noise = false;
   // Whether the task reads the external forces of bodies, which MuJoCo computes on request only.
   bool reads_contact_forces = false;
+  // The task turns actions into commands of the model's actuators by itself (Actuate), whose number may
+  // differ.
+  bool own_actuators = false;
 };
 
 // A MuJoCo task without its task: stepping, episode clock, action scaling, saving. A task says how an episode
@@ -57,17 +60,19 @@ class MujocoEnvironment : public Environment {
   virtual void DrawInitialState(Random& random, std::span<double> qpos, std::span<double> qvel);
   // Called at the start of every episode, after the state is set and before anything is measured.
   virtual void BeginEpisode() {}
-  // Turns an action [A] in [-1, 1] into the command [A] that drives the simulation until the next action:
+  // Turns an action [A] in [-1, 1] into the command [nu] that drives the simulation until the next action:
   // scales it to the command's bounds, unless a task says otherwise. Called once in each step, before the
   // simulation.
   virtual void Actuate(std::span<const double> action, std::span<double> command);
+  // Called once in each step, after the simulation and before anything is measured.
+  virtual void AfterSimulation() {}
   // What a task keeps beside the simulation, always of the same size; saved and restored with it.
   virtual std::vector<double> SaveTask() const { return {}; }
   virtual void RestoreTask(std::span<const double>) {}
   // Fills all of `observation` [O].
   virtual void Observe(std::span<double> observation) const = 0;
   virtual Anchor MeasureAnchor() const { return {}; }
-  // Values the step that has just been simulated. `command` [A] as applied, unclipped by MuJoCo.
+  // Values the step that has just been simulated. `command` [nu] as applied, unclipped by MuJoCo.
   virtual Outcome Evaluate(std::span<const double> command, const Anchor& before,
                            const Anchor& after) const = 0;
 

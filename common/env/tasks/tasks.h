@@ -33,6 +33,7 @@ std::vector<NativeTask> ReacherTasks();
 std::vector<NativeTask> PusherTasks();
 std::vector<NativeTask> CartpoleSwingUpTasks();
 std::vector<NativeTask> Leg2RTasks();
+std::vector<NativeTask> StochLiteTasks();
 
 inline bool NeverTerminates(std::span<const float>) { return false; }
 

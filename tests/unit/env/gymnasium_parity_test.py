@@ -44,6 +44,10 @@ WITHOUT_PEER = {
     "Leg2RLiteral-v0",
     "Leg2RObs3-v0",
     "Leg2RObs5-v0",
+    "StochLite-v0",
+    "StochLiteAuthors-v0",
+    "StochLiteRobust-v0",
+    "StochLiteSlope5-v0",
     "Leg2RSlow-v0",
 }
 

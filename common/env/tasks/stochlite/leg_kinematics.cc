@@ -1,0 +1,66 @@
+#include "common/env/tasks/stochlite/leg_kinematics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace demorl::stochlite {
+namespace {
+
+constexpr double kReachRatio = 0.9;  // authors
+// Shortest distance of the foot from the hip's axis within the plane of the leg.
+// Differs: the authors keep the foot outside the abduction's circle only, where hip and foot may coincide,
+// which no angle of the knee reaches.
+constexpr double kMinimumExtension_m = 0.06;
+
+double MaximumReach_m() {
+  return kReachRatio * std::hypot(kAbductionLength_m, kThighLength_m + kShankLength_m);
+}
+
+}  // namespace
+
+Vector3 GuardFoot(const Vector3& foot_m) {
+  auto [x, y, z] = foot_m;
+  // Differs: the authors push out first and scale back then, which may end inside the circle again. Pushed
+  // out last, the foot stays within the full reach.
+  if (const double distance = std::hypot(x, y, z); distance > MaximumReach_m()) {
+    const double scale = MaximumReach_m() / distance;
+    x *= scale;
+    y *= scale;
+    z *= scale;
+  }
+  const double nearest = std::hypot(kAbductionLength_m, kMinimumExtension_m);
+  if (const double distance = std::hypot(y, z); distance < nearest) {
+    const bool on_axis = distance < 1e-9;
+    y = on_axis ? 0 : y * nearest / distance;
+    z = on_axis ? -nearest : z * nearest / distance;
+  }
+  return {x, y, z};
+}
+
+LegJoints SolveLeg(Leg leg, const Vector3& foot_m) {
+  const auto [x, y, z] = GuardFoot(foot_m);
+  // The leg's plane is an abduction length beside the axis; `extension` is measured down within it.
+  const double extension = std::sqrt(y * y + z * z - kAbductionLength_m * kAbductionLength_m);
+  const double inner = std::atan2(extension, kAbductionLength_m);
+  const double abduction = IsLeft(leg) ? inner + std::atan2(y, -z) - std::numbers::pi / 2
+                                       : std::numbers::pi / 2 - inner - std::atan2(-y, -z);
+  const double length = std::hypot(x, extension);
+  const double l1 = kThighLength_m, l2 = kShankLength_m;
+  const double hip_cosine = (length * length + l1 * l1 - l2 * l2) / (2 * length * l1);
+  const double knee_cosine = (l1 * l1 + l2 * l2 - length * length) / (2 * l1 * l2);
+  return {.abduction_rad = abduction,
+          .hip_rad = std::atan2(-x, extension) + std::acos(std::clamp(hip_cosine, -1.0, 1.0)),
+          .knee_rad = std::acos(std::clamp(knee_cosine, -1.0, 1.0)) - std::numbers::pi};
+}
+
+Vector3 FootPosition(Leg leg, const LegJoints& joints) {
+  const double bend = joints.hip_rad + joints.knee_rad;
+  const double x = -kThighLength_m * std::sin(joints.hip_rad) - kShankLength_m * std::sin(bend);
+  const double down = kThighLength_m * std::cos(joints.hip_rad) + kShankLength_m * std::cos(bend);
+  const double side = IsLeft(leg) ? kAbductionLength_m : -kAbductionLength_m;
+  const double sine = std::sin(joints.abduction_rad), cosine = std::cos(joints.abduction_rad);
+  return {x, side * cosine + down * sine, side * sine - down * cosine};
+}
+
+}  // namespace demorl::stochlite

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "common/env/tasks/stochlite/legs.h"
+
+// Kinematics of a leg of StochLite: abduction about x, then hip and knee about y in the plane of the leg.
+// Feet are given from the hip, that is from the abduction axis, along the torso's axes. A straight leg hangs
+// at joint angles of zero. Source: the authors' controller (DMD-MPC-RL, stoch_env/utils/ik_class.py and
+// walking_controller.py). Pure and real-time safe.
+
+namespace demorl::stochlite {
+
+inline constexpr double kAbductionLength_m = 0.096;
+inline constexpr double kThighLength_m = 0.146;
+inline constexpr double kShankLength_m = 0.172;
+
+struct LegJoints {
+  double abduction_rad = 0;
+  double hip_rad = 0;
+  double knee_rad = 0;
+
+  friend bool operator==(const LegJoints&, const LegJoints&) = default;
+};
+
+// The reachable position nearest in kind to `foot_m`: inside 0.9 of the longest reach, and so far from the
+// abduction axis that the leg need not fold onto itself.
+Vector3 GuardFoot(const Vector3& foot_m);
+
+// Joint angles that bring the foot to GuardFoot(foot_m); the knee bends backwards.
+LegJoints SolveLeg(Leg leg, const Vector3& foot_m);
+
+// Where the foot is.
+Vector3 FootPosition(Leg leg, const LegJoints& joints);
+
+}  // namespace demorl::stochlite

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <mujoco/mujoco.h>
+
+#include "common/base/random.h"
+#include "common/env/tasks/stochlite/task_state.h"
+
+namespace demorl::stochlite {
+
+// What may differ from one episode to the next.
+struct RandomisationOptions {
+  // The ground's incline is uniform up to this, its direction any; 0 for `slope` as it stands.
+  double max_incline_rad = 0;
+  PlaneAngles slope;
+  // The forward command is uniform between these.
+  double min_forward_m_s = 0.5;
+  double max_forward_m_s = 0.5;
+  // Ground friction N(0.6, 0.08) within 0.55 to 0.8, in place of 0.8, and torque limits N(6.5, 0.4) within 5
+  // to 8 N m, in place of 7: the authors' figures.
+  bool friction = false;
+  bool motor_strength = false;
+  // Up to 0.15 kg at the torso's centre of mass; the authors' figure for Stoch2.
+  bool added_mass = false;
+  // One push of 30 ms from the side, of up to 40 N at any time; own figures.
+  bool push = false;
+};
+
+// One episode's draw.
+struct Draw {
+  PlaneAngles slope;
+  VelocityCommand command;
+  double friction = 0.8;
+  double torque_limit_nm = 7;
+  double added_mass_kg = 0;
+  double push_n = 0;
+  double push_time_s = 0;
+};
+
+Draw DrawEpisode(const RandomisationOptions& options, Random& random);
+
+// The force from the side at `time_s` of the episode.
+double PushAt(const Draw& draw, double time_s);
+
+// Puts draws into a model that no other environment uses.
+class ModelRandomiser {
+ public:
+  explicit ModelRandomiser(mjModel* model);
+
+  // Also sets what MuJoCo derives from masses; `data` of the model loses its state.
+  void Apply(const Draw& draw, mjData* data);
+
+ private:
+  mjModel* const model_;
+  const int ground_body_;
+  const int ground_geom_;
+  const int torso_body_;
+  const double torso_mass_kg_;
+};
+
+}  // namespace demorl::stochlite

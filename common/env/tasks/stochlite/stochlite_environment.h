@@ -1,0 +1,77 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/env/mujoco_environment.h"
+#include "common/env/tasks/stochlite/leg_kinematics.h"
+#include "common/env/tasks/stochlite/observation.h"
+#include "common/env/tasks/stochlite/plane_estimate.h"
+#include "common/env/tasks/stochlite/randomisation.h"
+#include "common/env/tasks/stochlite/task_state.h"
+#include "common/env/tasks/stochlite/trot_generator.h"
+
+namespace demorl::stochlite {
+
+struct TwinOptions {
+  ObservationSet observation = ObservationSet::kFull;
+  RandomisationOptions randomisation;
+  // See TrotGenerator.
+  double smoothing_time_s = TrotGenerator::kSmoothingTime_s;
+  // Inertias as the authors' URDF gives them, see stochlite.xml.
+  bool urdf_inertias = false;
+  // Simulation steps of one control step of 10 ms.
+  // Differs: the authors' simulator takes 50; with servos integrated implicitly and rotors that are not
+  // weightless, 20 give the same walk.
+  int simulation_steps = 20;
+};
+
+// The specification of the task under an id.
+EnvironmentSpec TwinSpec(std::string environment_id, ObservationSet observation);
+
+// StochLite in simulation: a policy chooses parameters of the gait at 100 Hz, the trot generator and inverse
+// kinematics make joint positions of them, servos follow. An episode begins with the robot standing along the
+// slope.
+class StochLiteEnvironment final : public MujocoEnvironment {
+ public:
+  static absl::StatusOr<std::unique_ptr<StochLiteEnvironment>> Create(EnvironmentSpec spec, uint64_t seed,
+                                                                      const TwinOptions& options);
+
+  // Of the running episode.
+  const Draw& draw() const { return draw_; }
+  const TrotGenerator& generator() const { return generator_; }
+  // At the last timestep.
+  const TaskState& task_state() const { return state_; }
+
+ protected:
+  void DrawInitialState(Random& random, std::span<double> qpos, std::span<double> qvel) override;
+  void BeginEpisode() override;
+  void Actuate(std::span<const double> action, std::span<double> command) override;
+  void AfterSimulation() override;
+  std::vector<double> SaveTask() const override;
+  void RestoreTask(std::span<const double> values) override;
+  void Observe(std::span<double> observation) const override;
+  Outcome Evaluate(std::span<const double> command, const Anchor& before, const Anchor& after) const override;
+
+ private:
+  StochLiteEnvironment(EnvironmentSpec spec, MujocoSetup setup, std::shared_ptr<mjModel> model, uint64_t seed,
+                       const TwinOptions& options);
+
+  Attitude TorsoAttitude() const;
+  LegJoints MeasuredJoints(Leg leg) const;
+  void UpdatePlane(const PerLeg<bool>& on_ground);
+  void Measure();
+  double JointPower_w() const;
+
+  const TwinOptions options_;
+  const int torso_body_;
+  ModelRandomiser randomiser_;
+  Draw draw_;
+  TrotGenerator generator_;
+  PlaneEstimate plane_;
+  double commanded_heading_rad_ = 0;
+  TaskState state_;
+};
+
+}  // namespace demorl::stochlite

@@ -1,0 +1,216 @@
+#include "common/env/tasks/stochlite/stochlite_environment.h"
+
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "common/env/registry.h"
+#include "gmock/gmock.h"
+#include "tests/testing/status_matchers.h"
+
+namespace demorl::stochlite {
+namespace {
+
+using ::testing::ElementsAre;
+
+constexpr double kDegree = std::numbers::pi / 180;
+
+std::unique_ptr<StochLiteEnvironment> Make(const TwinOptions& options, uint64_t seed = 1) {
+  return *StochLiteEnvironment::Create(TwinSpec("test", options.observation), seed, options);
+}
+
+TEST(StochLiteModelTest, HasTheMassesOfTheRobot) {
+  auto environment = Make({});
+  const mjModel& model = environment->model();
+  EXPECT_NEAR(mj_getTotalmass(&model), 3.23, 1e-9);
+  EXPECT_EQ(model.nu, 12);
+  EXPECT_EQ(model.nv, 18);
+  for (int motor = 0; motor < model.nu; ++motor) {
+    EXPECT_EQ(model.actuator_gainprm[mjNGAIN * motor], 400);
+    EXPECT_EQ(model.actuator_biasprm[mjNBIAS * motor + 1], -400);
+    EXPECT_EQ(model.actuator_biasprm[mjNBIAS * motor + 2], -10);
+    EXPECT_EQ(model.actuator_forcerange[2 * motor + 1], 7);
+  }
+}
+
+TEST(StochLiteModelTest, MotorsAreThoseOfTheLegsInOrder) {
+  auto environment = Make({});
+  const mjModel& model = environment->model();
+  const std::vector<std::string> names = {"fl_abduction", "fl_hip",       "fl_knee",      "fr_abduction",
+                                          "fr_hip",       "fr_knee",      "bl_abduction", "bl_hip",
+                                          "bl_knee",      "br_abduction", "br_hip",       "br_knee"};
+  for (int motor = 0; motor < model.nu; ++motor) {
+    EXPECT_EQ(mj_id2name(&model, mjOBJ_ACTUATOR, motor), names[motor]);
+    EXPECT_EQ(model.actuator_trnid[2 * motor], mj_name2id(&model, mjOBJ_JOINT, names[motor].c_str()));
+    EXPECT_EQ(model.jnt_qposadr[model.actuator_trnid[2 * motor]], 7 + motor);
+  }
+}
+
+TEST(StochLiteModelTest, FeetAreWhereTheKinematicsHasThem) {
+  auto environment = Make({});
+  environment->Reset();
+  const mjModel& model = environment->model();
+  const char* const feet[] = {"fl_foot", "fr_foot", "bl_foot", "br_foot"};
+  mjData* data = mj_makeData(&model);
+  for (const Leg leg : kLegs) {
+    const LegJoints joints = SolveLeg(leg, {0, IsLeft(leg) ? 0.05 : -0.05, -0.25});
+    data->qpos[7 + 3 * Index(leg)] = joints.abduction_rad;
+    data->qpos[8 + 3 * Index(leg)] = joints.hip_rad;
+    data->qpos[9 + 3 * Index(leg)] = joints.knee_rad;
+  }
+  mj_kinematics(&model, data);
+  for (const Leg leg : kLegs) {
+    const int foot = mj_name2id(&model, mjOBJ_GEOM, feet[Index(leg)]);
+    const Vector3 hip = HipOffset(leg);
+    const double radius = model.geom_size[3 * foot];
+    // The torso stands at z 0.255 in the model's own pose.
+    EXPECT_NEAR(data->geom_xpos[3 * foot], hip[0], 2e-3);
+    EXPECT_NEAR(data->geom_xpos[3 * foot + 1], hip[1] + (IsLeft(leg) ? 0.05 : -0.05), 4e-3);
+    EXPECT_NEAR(data->geom_xpos[3 * foot + 2] - radius, 0, 1e-3);
+  }
+  mj_deleteData(data);
+}
+
+TEST(StochLiteModelTest, UrdfInertiasAreThoseOfTheLinksAboutTheTorsosOrigin) {
+  auto own = Make({}), urdf = Make({.urdf_inertias = true});
+  // Moved from the link's centre to the torso's origin, our inertia of the thigh is the file's.
+  const int thigh = mj_name2id(&own->model(), mjOBJ_BODY, "fl_thigh");
+  const double x = 0.16693, y = 0.1458495, z = -0.078, mass = own->model().body_mass[thigh];
+  const double* inertia = own->model().body_inertia + 3 * thigh;
+  EXPECT_NEAR(inertia[0] + mass * (y * y + z * z), 0.00983483, 2e-5);
+  EXPECT_NEAR(inertia[1] + mass * (x * x + z * z), 0.01193972, 2e-5);
+  EXPECT_NEAR(inertia[2] + mass * (x * x + y * y), 0.01581035, 2e-5);
+  const double* moments = urdf->model().body_inertia + 3 * thigh;
+  EXPECT_NEAR(moments[0] + moments[1] + moments[2], 0.00983483 + 0.01193972 + 0.01581035, 1e-9);
+  EXPECT_NE(own->model().dof_invweight0[7], urdf->model().dof_invweight0[7]);
+}
+
+TEST(StochLiteTaskTest, IdsHaveTheirObservationsAndActions) {
+  for (const auto& [id, size] : std::vector<std::pair<std::string, int>>{{"StochLite-v0", 17},
+                                                                         {"StochLiteRobust-v0", 17},
+                                                                         {"StochLiteSlope5-v0", 17},
+                                                                         {"StochLiteAuthors-v0", 8}}) {
+    ASSERT_OK_AND_ASSIGN(const EnvironmentSpec spec, GetEnvironmentSpec(id));
+    EXPECT_EQ(spec.observation_size, size) << id;
+    EXPECT_EQ(spec.action_size, 15);
+    EXPECT_EQ(spec.max_episode_steps, 1000);
+    EXPECT_EQ(spec.control_period, absl::Milliseconds(10));
+    EXPECT_EQ(spec.command_maximum[4], 0.1 + 0.05);
+    EXPECT_EQ(spec.command_maximum[5], 0.1 - 0.05);
+    EXPECT_EQ(spec.command_minimum[12], -0.5);
+  }
+}
+
+TEST(StochLiteTaskTest, SlopeFiveIsFiveDegreesUphillWithHalfAMetreASecondAskedFor) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Environment> environment,
+                       MakeEnvironment("StochLiteSlope5-v0", 1));
+  for (int episode = 0; episode < 3; ++episode) {
+    const Timestep first = environment->Reset();
+    // Estimated while the torso has not yet settled.
+    EXPECT_NEAR(first.observation[10], 0, 0.021);
+    EXPECT_NEAR(first.observation[11], -5 * kDegree, 0.021);
+    EXPECT_EQ(first.observation[12], 1);
+  }
+}
+
+TEST(StochLiteTaskTest, BeginsStandingAlongTheSlopeAndDoesNotDrop) {
+  for (const double pitch : {-0.15, 0.0, 0.15}) {
+    TwinOptions options;
+    options.randomisation.slope = {.roll_rad = 0.05, .pitch_rad = pitch};
+    auto environment = Make(options);
+    environment->Reset();
+    const TaskState first = environment->task_state();
+    EXPECT_NEAR(first.attitude.roll_rad, 0.05, 0.021);
+    EXPECT_NEAR(first.attitude.pitch_rad, pitch, 0.021);
+    EXPECT_NEAR(first.height_m, 0.255 / (std::cos(0.05) * std::cos(pitch)), 1e-9);
+    for (int step = 0; step < 20; ++step) {
+      environment->Step(std::vector<double>(kActionSize, 0.0));
+      EXPECT_NEAR(environment->task_state().height_m, first.height_m, 0.008);
+    }
+  }
+}
+
+TEST(StochLiteTaskTest, HeightIsMeasuredStraightDownToTheSlope) {
+  TwinOptions options;
+  options.randomisation.slope = {.roll_rad = -0.08, .pitch_rad = -0.12};
+  auto environment = Make(options);
+  environment->Reset();
+  // A ray from the torso's origin, which sees only the ground.
+  const mjModel& model = environment->model();
+  for (int step = 0; step < 200; ++step) {
+    environment->Step({std::vector<double>{-.3, -.3, -.3, -.3, .3, .3, .3, .3, 0, 0, 0, 0, 0.7, 0, 0}});
+  }
+  mjData* data = mj_copyData(nullptr, &model, &environment->data());
+  mj_kinematics(&model, data);
+  const double down[3] = {0, 0, -1};
+  const int ground = mj_name2id(&model, mjOBJ_GEOM, "ground");
+  EXPECT_NEAR(environment->task_state().height_m,
+              mju_rayGeom(data->geom_xpos + 3 * ground, data->geom_xmat + 9 * ground,
+                          model.geom_size + 3 * ground, data->qpos, down, mjGEOM_PLANE),
+              1e-9);
+  mj_deleteData(data);
+}
+
+TEST(StochLiteTaskTest, VelocitiesAreAlongTheCommandedHeading) {
+  auto environment = Make({});
+  environment->Reset();
+  std::vector<double> qpos(environment->data().qpos, environment->data().qpos + environment->model().nq);
+  std::vector<double> qvel(environment->model().nv, 0.0);
+  // Turned left by a quarter, flying along its own x, which is the world's y, and rolling about it.
+  qpos[3] = qpos[6] = std::sqrt(0.5);
+  qpos[4] = qpos[5] = 0;
+  qvel[1] = 0.3;
+  qvel[3] = 0.7;
+  environment->StartEpisodeAt(qpos, qvel);
+  const TaskState& state = environment->task_state();
+  EXPECT_NEAR(state.attitude.yaw_rad, std::numbers::pi / 2, 1e-9);
+  EXPECT_NEAR(state.velocity_m_s[1], 0.3, 1e-12);
+  EXPECT_NEAR(state.angular_velocity_rad_s[0], 0, 1e-9);
+  EXPECT_NEAR(state.angular_velocity_rad_s[1], 0.7, 1e-9);
+}
+
+TEST(StochLiteTaskTest, GaitBeginsAnewInEveryEpisode) {
+  auto environment = Make({});
+  environment->Reset();
+  for (int step = 0; step < 33; ++step) {
+    environment->Step(std::vector<double>(kActionSize, 0.3));
+  }
+  environment->Reset();
+  EXPECT_EQ(environment->generator().state().phase_rad, 0);
+  EXPECT_THAT(environment->generator().feet_m()[0], ElementsAre(0, 0.05, -0.25));
+}
+
+TEST(StochLiteTaskTest, LeaningTooFarTerminatesWithoutReward) {
+  auto environment = Make({});
+  for (const double roll_deg : {28.0, 33.0}) {
+    environment->Reset();
+    std::vector<double> qpos(environment->data().qpos, environment->data().qpos + environment->model().nq);
+    qpos[2] = 0.5;
+    qpos[3] = std::cos(roll_deg * kDegree / 2);
+    qpos[4] = std::sin(roll_deg * kDegree / 2);
+    qpos[5] = qpos[6] = 0;
+    environment->StartEpisodeAt(qpos, std::vector<double>(environment->model().nv, 0.0));
+    const Timestep timestep = environment->Step(std::vector<double>(kActionSize, 0.0));
+    EXPECT_EQ(timestep.terminated, roll_deg > 30) << roll_deg;
+    EXPECT_EQ(timestep.reward == 0, roll_deg > 30) << roll_deg;
+    EXPECT_FALSE(timestep.truncated);
+  }
+}
+
+TEST(StochLiteTaskTest, ClockCutsAWalkAfterTenSeconds) {
+  auto environment = Make({});
+  environment->Reset();
+  Timestep timestep;
+  int num_steps = 0;
+  while (timestep.step_type != StepType::kLast) {
+    timestep = environment->Step(std::vector<double>(kActionSize, 0.0));
+    ++num_steps;
+  }
+  EXPECT_EQ(num_steps, 1000);
+  EXPECT_TRUE(timestep.truncated);
+  EXPECT_FALSE(timestep.terminated);
+  EXPECT_NEAR(environment->data().time, 10, 1e-6);
+}
+
+}  // namespace
+}  // namespace demorl::stochlite
