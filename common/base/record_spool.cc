@@ -24,10 +24,6 @@ namespace {
 
 constexpr char kPrefix[] = "spool-";
 constexpr char kSuffix[] = ".log";
-// Sequences that a new process leaves out: of records that the last one gave to its receiver a power cut may
-// have left no trace here, and their sequences must not be given twice. More than fit into what the system
-// has not written yet.
-constexpr uint64_t kRestartGap = uint64_t{1} << 24;
 constexpr absl::Duration kMarkInterval = absl::Milliseconds(100);
 
 struct RecordHeader {
@@ -149,7 +145,7 @@ absl::Status RecordSpool::Recover() {
   }
   if (!files_.empty()) {
     last_sequence_ = files_.back().last_sequence;
-    next_sequence_ = last_sequence_ + 1 + kRestartGap;
+    next_sequence_ = last_sequence_ + 1;
   }
   return absl::OkStatus();
 }

@@ -64,9 +64,9 @@ class RecordSpool {
   RecordSpool(const RecordSpool&) = delete;
   RecordSpool& operator=(const RecordSpool&) = delete;
 
-  // The sequence given to the record. Sequences grow, over restarts too; within one process they are
-  // consecutive, and a new process leaves a gap. RESOURCE_EXHAUSTED when the bound is reached or the disk is
-  // full; the record is then not in the spool, and the next one is tried again.
+  // The sequence given to the record: one more than last_sequence(), over restarts too. RESOURCE_EXHAUSTED
+  // when the bound is reached or the disk is full; the record is then not in the spool, and the next one is
+  // tried again.
   absl::StatusOr<uint64_t> Append(absl::string_view payload);
 
   // Forgets all records up to and including `sequence`.

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <map>
+#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -119,19 +119,24 @@ TEST_F(SpoolDeliveryTest, GoesOnAfterWhatTheReceiverHas) {
 }
 
 TEST_F(SpoolDeliveryTest, WaitsAtAGapUntilWhatCameBeforeIsDurable) {
-  Start();
-  Append(2);
-  Start();
-  Append(1);  // the restart left a gap
+  Start(/*max_bytes=*/240);
   Resume();
+  Append(2);
   ASSERT_TRUE(SendOne());
   ASSERT_TRUE(SendOne());
+  Append(100);  // more than there is room for
   EXPECT_FALSE(SendOne());
   MakeDurable(1);
   EXPECT_FALSE(SendOne());
   MakeDurable(2);
   EXPECT_TRUE(SendOne());
-  ExpectEachOnceInOrder();
+  EXPECT_NE(receiver_.records.back(), "record 2");
+  Start(/*max_bytes=*/240);
+  Resume();
+  SendAll();
+  const std::set<std::string> distinct(receiver_.records.begin(), receiver_.records.end());
+  EXPECT_EQ(distinct.size(), receiver_.records.size());
+  EXPECT_EQ(receiver_.records.back(), "record 101");
 }
 
 TEST_F(SpoolDeliveryTest, EachRecordArrivesOnceOverRandomRestartsOfBothSides) {
@@ -228,6 +233,29 @@ TEST_F(SpoolDeliveryTest, FollowsAReceiverThatNumbersAnew) {
   Resume();
   EXPECT_FALSE(SendOne());
   EXPECT_EQ(receiver_.records.back(), "record 5");
+}
+
+TEST_F(SpoolDeliveryTest, APowerCutThatTookTheEndOfTheSpoolDoesNotHideNewRecords) {
+  Start();
+  Resume();
+  Append(1);
+  const std::filesystem::path first_file = folder_ / "spool-00000000000000000001.log";
+  ASSERT_TRUE(std::filesystem::exists(first_file));
+  Append(20);
+  while (SendOne()) {
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    if (entry.path().extension() == ".log" && entry.path() != first_file) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+  for (int start = 0; start < 2; ++start) {
+    Start();
+    Append(3);
+    Resume();
+    SendAll();
+    ExpectEachOnceInOrder();
+  }
 }
 
 TEST_F(SpoolDeliveryTest, ALostSpoolDoesNotHideNewRecords) {
