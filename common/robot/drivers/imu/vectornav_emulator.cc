@@ -11,7 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/robot/drivers/imu/imu_messages.h"
+#include "common/robot/drivers/imu/wire_numbers.h"
 #include "common/robot/drivers/imu/rotation.h"
 
 namespace demorl {

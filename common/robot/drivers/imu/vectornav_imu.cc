@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
-#include "common/robot/drivers/imu/imu_messages.h"
+#include "common/robot/drivers/imu/wire_numbers.h"
 #include "common/robot/drivers/imu/rotation.h"
 
 namespace demorl {

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "common/base/check.h"
-#include "common/robot/drivers/imu/imu_messages.h"
+#include "common/robot/drivers/imu/wire_numbers.h"
 
 namespace demorl {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/robot/drivers/imu/imu_messages.h"
+#include "common/robot/drivers/imu/wire_numbers.h"
 
 namespace demorl {
 namespace {
