@@ -26,7 +26,8 @@ class EmulatedStream final : public ByteStream {
     if (faults.unplugged) {
       return {.code = IoResult::Code::kClosed, .error_number = 5};
     }
-    const std::span<const uint8_t> taken = bytes.first(std::min(bytes.size(), max_write));
+    const std::span<const uint8_t> taken = bytes.first(std::min({bytes.size(), max_write, write_budget}));
+    write_budget -= taken.size();
     if (taken.empty()) {
       return {.code = IoResult::Code::kTimedOut};
     }
@@ -71,6 +72,8 @@ class EmulatedStream final : public ByteStream {
   EmulatorFaults faults;
   size_t max_read = std::numeric_limits<size_t>::max();
   size_t max_write = std::numeric_limits<size_t>::max();
+  // What the send buffer still takes.
+  size_t write_budget = std::numeric_limits<size_t>::max();
 
  private:
   struct Byte {

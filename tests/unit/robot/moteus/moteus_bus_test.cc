@@ -237,8 +237,17 @@ TEST(MoteusBusTest, FreeTakesTheMotorOff) {
   rig.Step(absl::Microseconds(500));
   EXPECT_THAT(rig.torques_nm, Each(0));
   EXPECT_EQ(rig.emulator.controller(0).mode(), moteus_mode::kStopped);
-  ASSERT_TRUE(rig.Read().ok());
-  EXPECT_EQ(rig.measured[0].fault, 0);
+}
+
+TEST(MoteusBusTest, AMotorThatWasTakenOffHasNotRestarted) {
+  Rig rig;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(rig.Write(kHalfNewtonMetre).ok());
+    ASSERT_TRUE(rig.Read().ok());
+    ASSERT_TRUE(rig.Write({.mode = ActuatorMode::kFree}).ok());
+    ASSERT_TRUE(rig.Read().ok());
+    EXPECT_THAT(rig.measured, Each(Field(&JointMeasurement::fault, 0)));
+  }
 }
 
 TEST(MoteusBusTest, SendsNothingThatIsNotFinite) {
@@ -395,6 +404,7 @@ TEST(MoteusBusTest, DuplicateRepliesAreCountedOnce) {
   Rig rig;
   rig.stream->faults.duplicate_replies = true;
   ASSERT_TRUE(rig.Read().ok());
+  EXPECT_THAT(rig.measured, Each(Field(&JointMeasurement::fresh, true)));
   rig.stream->faults.duplicate_replies = false;
   ASSERT_TRUE(rig.Read().ok());
   EXPECT_EQ(rig.bus->counters().late_or_duplicate_replies, 2);
@@ -439,6 +449,11 @@ TEST(MoteusBusTest, ABabblingDeviceHoldsNothingUp) {
     rig.bus->Read(RealClock::Get().Now() + absl::Milliseconds(1), rig.measured);
   }
   EXPECT_GT(rig.bus->counters().skipped_bytes, 1000);
+  rig.stream->faults.stuck = true;
+  EXPECT_EQ(rig.bus->Read(RealClock::Get().Now() + absl::Milliseconds(1), rig.measured).code,
+            BusResult::Code::kIncomplete);
+  EXPECT_EQ(rig.bus->Identify().status().code(), absl::StatusCode::kNotFound);
+  rig.stream->faults.stuck = false;
   rig.stream->faults.babble_bytes = 0;
   rig.Read();
   EXPECT_TRUE(rig.Read().ok());
@@ -463,11 +478,15 @@ TEST(MoteusBusTest, WithChecksumsCorruptedLinesAreNeverMeasurements) {
 }
 
 TEST(MoteusBusTest, WithChecksumsALineWithoutOneIsRefused) {
-  Rig rig({.checksums = true});
-  ASSERT_TRUE(rig.Read().ok());
-  rig.stream->Inject("rcv 142 21000a\n");
-  ASSERT_TRUE(rig.Read().ok());
-  EXPECT_EQ(rig.bus->counters().bad_messages, 1);
+  for (const bool checksums : {false, true}) {
+    Rig rig({.checksums = checksums});
+    ASSERT_TRUE(rig.Read().ok());
+    // Else the answer of controller 1 to the second round, at two revolutions.
+    rig.stream->Inject("rcv 142 21000a2f01000000400000000000000000230d301e00\n");
+    ASSERT_TRUE(rig.Read().ok());
+    EXPECT_EQ(rig.bus->counters().bad_messages, checksums ? 1 : 0);
+    EXPECT_NEAR(rig.measured[0].position_rad, checksums ? 0 : 2 * kRadPerRev, 1e-6);
+  }
 }
 
 TEST(MoteusBusTest, AnAdaptersErrorsAreCounted) {
@@ -504,6 +523,19 @@ TEST(MoteusBusTest, AFullWayDropsWholeFramesOnly) {
   ASSERT_TRUE(rig.Read().ok());
   EXPECT_EQ(rig.emulator.controller(0).mode(), moteus_mode::kStopped);
   EXPECT_EQ(rig.bus->counters().device_errors, 0);
+}
+
+TEST(MoteusBusTest, ALineThatWentOutInPartIsFinishedBeforeTheNext) {
+  for (size_t budget = 1; budget < 120; ++budget) {
+    Rig rig;
+    rig.stream->write_budget = budget;
+    rig.Write(kHalfNewtonMetre);
+    rig.Write({.mode = ActuatorMode::kDamping});  // finds the way full
+    rig.stream->write_budget = std::numeric_limits<size_t>::max();
+    ASSERT_TRUE(rig.Read().ok()) << budget;
+    EXPECT_EQ(rig.bus->counters().device_errors, 0) << budget;
+    EXPECT_EQ(rig.emulator.controller(0).mode(), moteus_mode::kPosition) << budget;
+  }
 }
 
 TEST(MoteusBusTest, ReadsAndWritesWithoutAllocating) {
