@@ -119,13 +119,26 @@ TEST(LegTwinTest, ModelHasTheLengthsOfTheKinematics) {
   }
 }
 
-TEST(LegTwinTest, ModelsOfOtherParametersAreApart) {
-  LegParameters heavy;
-  heavy.link_mass_kg = {1, 2};
-  ASSERT_OK_AND_ASSIGN(const MjModelHandle first, MakeLegModel({}));
-  ASSERT_OK_AND_ASSIGN(const MjModelHandle second, MakeLegModel(heavy));
-  EXPECT_EQ(first->body_mass[mj_name2id(first.get(), mjOBJ_BODY, "shank")], 0.2);
-  EXPECT_EQ(second->body_mass[mj_name2id(second.get(), mjOBJ_BODY, "shank")], 2);
+TEST(LegTwinTest, ModelHasTheParametersOfItsOwnCaller) {
+  LegParameters other;
+  other.link_mass_kg = {1, 2};
+  other.rotor_inertia_kg_m2 = 0.02;
+  other.viscous_friction_nm_s_rad = 0.3;
+  other.max_joint_torque_nm = {5, 6};
+  other.control_period = absl::Milliseconds(1);
+  ASSERT_OK_AND_ASSIGN(const MjModelHandle first, MakeLegModel(other));
+  ASSERT_OK_AND_ASSIGN(const MjModelHandle second, MakeLegModel({}));
+  const int shank = mj_name2id(first.get(), mjOBJ_BODY, "shank");
+  EXPECT_EQ(first->body_mass[shank], 2);
+  EXPECT_EQ(second->body_mass[shank], 0.2);
+  EXPECT_EQ(first->dof_armature[1], 0.02);
+  EXPECT_EQ(second->dof_armature[1], 1e-3);
+  EXPECT_EQ(first->dof_damping[0], 0.3);
+  EXPECT_EQ(second->dof_damping[0], 0.05);
+  EXPECT_EQ(first->actuator_ctrlrange[3], 6);
+  EXPECT_EQ(second->actuator_ctrlrange[3], 2);
+  EXPECT_EQ(first->opt.timestep, 0.001);
+  EXPECT_EQ(second->opt.timestep, 0.002);
 }
 
 TEST(LegTwinTest, EnergyIsConservedWithoutFrictionAndTorque) {
