@@ -21,6 +21,7 @@ constexpr absl::Duration kSlice = absl::Microseconds(100);
 // What a tick reads of each servo: from its mode to its voltage.
 constexpr uint8_t kBlockStart = b3m::kMode;
 constexpr uint8_t kBlockBytes = b3m::kVoltage + 2 - kBlockStart;
+constexpr uint8_t kExtraLengths = 4;
 constexpr uint8_t kStatusStart = b3m::kErrorStatus;
 constexpr uint8_t kStatusBytes = b3m::kCommandStatus + 1 - kStatusStart;
 
@@ -111,7 +112,7 @@ void B3mBus::AskNext(Wire& wire, absl::Duration deadline) {
   }
   const int joint = wire.asks_status ? wire.suspect : wire.joints[wire.next];
   const uint8_t id = joints_[joint].servo.id;
-  const uint8_t num_bytes = wire.asks_status ? kStatusBytes : kBlockBytes;
+  const uint8_t num_bytes = wire.asks_status ? kStatusBytes : kBlockBytes + wire.extra_bytes;
   const size_t size = b3m::EncodeRead(id, wire.asks_status ? kStatusStart : kBlockStart, num_bytes, packet);
   const absl::Duration give_up =
       clock_->Now() + wire.line->WireTime(size + b3m::kMinPacketBytes + num_bytes) + options_.reply_timeout;
@@ -127,7 +128,9 @@ bool B3mBus::Serve(Wire& wire, absl::Duration wait_until, absl::Duration deadlin
   if (event == b3m::Line::Event::kNothing) {
     return false;
   }
-  if (event == b3m::Line::Event::kReply) {
+  if (event == b3m::Line::Event::kMissing) {
+    wire.extra_bytes = (wire.extra_bytes + 1) % kExtraLengths;
+  } else if (event == b3m::Line::Event::kReply) {
     const int joint = wire.asks_status ? wire.suspect : wire.joints[wire.next];
     if (wire.asks_status) {
       TakeStatus(joint, reply);

@@ -98,6 +98,9 @@ class B3mBus final : public ActuatorBus {
     // The joint whose status bytes to read when all have been asked; -1 for none.
     int suspect = -1;
     bool asks_status = false;
+    // Bytes read beyond those needed, changed after each reply that stayed away: an old one has another
+    // length.
+    uint8_t extra_bytes = 0;
     bool busy = false;
   };
 

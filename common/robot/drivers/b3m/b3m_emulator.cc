@@ -10,9 +10,7 @@ using b3m::EmulatedServo;
 using b3m::Packet;
 
 B3mEmulator::B3mEmulator(const B3mEmulatorOptions& options)
-    : where_(options.servos),
-      byte_time_(absl::Seconds(10.0 / options.baud_rate)),
-      return_delay_(options.return_delay) {
+    : where_(options.servos), return_delay_(options.return_delay), wire_(options.baud_rate) {
   for (const B3mEmulatorOptions::Servo& servo : options.servos) {
     servos_.emplace_back(servo.id, options.baud_rate, options.behaviour);
   }
@@ -28,21 +26,14 @@ EmulatedServo* B3mEmulator::Find(uint8_t id, absl::Duration now) {
 }
 
 void B3mEmulator::Receive(std::span<const uint8_t> bytes, absl::Duration now, std::vector<uint8_t>& replies) {
-  Release(now, replies);
-  if (!bytes.empty()) {
-    if (!replies_.empty()) {
-      ++num_collisions_;
-      replies_.clear();
-      wire_free_ = now + byte_time_ * static_cast<double>(bytes.size());
-      return;
-    }
-    wire_free_ = std::max(wire_free_, now) + byte_time_ * static_cast<double>(bytes.size());
+  wire_.Release(now, replies);
+  if (!bytes.empty() && wire_.Hear(bytes.size(), now)) {
     parser_.Push(bytes);
     while (const std::optional<Packet> packet = parser_.Next()) {
       Handle(*packet, now);
     }
   }
-  Release(now, replies);
+  wire_.Release(now, replies);
 }
 
 void B3mEmulator::Step(absl::Duration now, const RobotPlant& plant, std::span<double> torques_nm,
@@ -51,24 +42,12 @@ void B3mEmulator::Step(absl::Duration now, const RobotPlant& plant, std::span<do
     const int joint = where_[i].joint;
     torques_nm[joint] = servos_[i].Step(now, plant.position_rad(joint), plant.velocity_rad_s(joint));
   }
-  Release(now, output);
-}
-
-absl::Duration B3mEmulator::next_output() const {
-  return replies_.empty() ? absl::InfiniteDuration() : replies_.front().due;
-}
-
-void B3mEmulator::Release(absl::Duration now, std::vector<uint8_t>& output) {
-  while (!replies_.empty() && replies_.front().due <= now) {
-    const std::vector<uint8_t>& bytes = replies_.front().bytes;
-    output.insert(output.end(), bytes.begin(), bytes.end());
-    replies_.pop_front();
-  }
+  wire_.Release(now, output);
 }
 
 void B3mEmulator::Handle(const Packet& packet, absl::Duration now) {
   if (packet.command == static_cast<uint8_t>(Command::kWrite)) {
-    HandleWrite(packet);
+    HandleWrite(packet, now);
     return;
   }
   if (packet.command == static_cast<uint8_t>(Command::kReset)) {
@@ -103,10 +82,10 @@ void B3mEmulator::Handle(const Packet& packet, absl::Duration now) {
 }
 
 // One servo answers; of several, and to a broadcast, none does.
-void B3mEmulator::HandleWrite(const Packet& packet) {
+void B3mEmulator::HandleWrite(const Packet& packet, absl::Duration now) {
   const std::optional<b3m::WriteView> write = b3m::ParseWrite(packet);
   for (EmulatedServo& servo : servos_) {
-    if (!servo.answers(wire_free_)) {
+    if (!servo.answers(now)) {
       continue;
     }
     if (!write) {
@@ -136,8 +115,7 @@ void B3mEmulator::Answer(EmulatedServo& servo, const Packet& packet, std::span<c
   std::array<uint8_t, b3m::kMaxPacketBytes> bytes;
   const uint8_t status = servo.TakeStatus(packet.option);
   const size_t size = b3m::EncodePacket(packet.command | b3m::kReplyBit, status, packet.id(), data, bytes);
-  wire_free_ += return_delay_ + byte_time_ * static_cast<double>(size);
-  replies_.push_back({wire_free_, {bytes.begin(), bytes.begin() + size}});
+  wire_.Say(return_delay_, std::span(bytes).first(size));
 }
 
 }  // namespace demorl

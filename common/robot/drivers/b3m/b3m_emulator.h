@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <vector>
 
 #include "common/robot/drivers/b3m/b3m_codec.h"
 #include "common/robot/drivers/b3m/b3m_emulated_servo.h"
 #include "common/robot/emulation/device_emulator.h"
+#include "common/robot/emulation/emulated_wire_time.h"
 
 namespace demorl {
 
@@ -33,34 +33,24 @@ class B3mEmulator final : public DeviceEmulator {
   void Receive(std::span<const uint8_t> bytes, absl::Duration now, std::vector<uint8_t>& replies) override;
   void Step(absl::Duration now, const RobotPlant& plant, std::span<double> torques_nm,
             std::vector<uint8_t>& output) override;
-  absl::Duration next_output() const override;
+  absl::Duration next_output() const override { return wire_.next_output(); }
 
   // In the order of the options; for tests and for trying an installation.
   b3m::EmulatedServo& servo(size_t index) { return servos_[index]; }
   // How often the host spoke while a reply was under way; both are lost then.
-  uint64_t num_collisions() const { return num_collisions_; }
+  uint64_t num_collisions() const { return wire_.num_collisions(); }
 
  private:
-  struct Reply {
-    absl::Duration due;
-    std::vector<uint8_t> bytes;
-  };
-
   void Handle(const b3m::Packet& packet, absl::Duration now);
-  void HandleWrite(const b3m::Packet& packet);
+  void HandleWrite(const b3m::Packet& packet, absl::Duration now);
   void Answer(b3m::EmulatedServo& servo, const b3m::Packet& packet, std::span<const uint8_t> data);
-  void Release(absl::Duration now, std::vector<uint8_t>& output);
   b3m::EmulatedServo* Find(uint8_t id, absl::Duration now);
 
   const std::vector<B3mEmulatorOptions::Servo> where_;
-  const absl::Duration byte_time_;
   const absl::Duration return_delay_;
   std::vector<b3m::EmulatedServo> servos_;
   b3m::Parser parser_;
-  // When all that was said so far has left the wire.
-  absl::Duration wire_free_;
-  std::deque<Reply> replies_;
-  uint64_t num_collisions_ = 0;
+  EmulatedWireTime wire_;
 };
 
 }  // namespace demorl
