@@ -9,7 +9,8 @@
 #include "common/base/clock.h"
 #include "common/robot/drivers/actuator_bus.h"
 #include "common/robot/drivers/b3m/b3m_codec.h"
-#include "common/robot/transport/byte_stream.h"
+#include "common/robot/drivers/bus_state.h"
+#include "common/robot/transport/half_duplex_port.h"
 
 namespace demorl::b3m {
 
@@ -46,8 +47,8 @@ class Line {
   // `ids`: the servos on this wire.
   Line(ByteStream* stream, const Clock* clock, const Options& options, std::vector<uint8_t> ids);
 
-  // Sends packets that nobody answers, whole or not at all; false if the stream does not take them.
-  bool Send(std::span<const uint8_t> packets);
+  // Sends packets that nobody answers; false if the stream does not take them.
+  bool Send(std::span<const uint8_t> packets) { return port_.Send(packets); }
 
   // Sends a request; false if it was not sent. What has come unasked until then is thrown away and counted.
   bool Ask(const Request& request, std::span<const uint8_t> packet);
@@ -60,36 +61,26 @@ class Line {
   // Ends a wait for a reply, as its deadline does.
   void GiveUp();
 
-  absl::Duration request_deadline() const { return request_.deadline; }
-  // Duration of so many bytes on the wire: start bit, 8 bits, stop bit.
-  absl::Duration WireTime(size_t num_bytes) const { return byte_time_ * static_cast<double>(num_bytes); }
+  absl::Duration WireTime(size_t num_bytes) const { return port_.WireTime(num_bytes); }
 
-  BusResult state() const { return state_; }
+  // kOk, kClosed or kFailed.
+  BusResult state() const { return BusStateOf(port_.state()); }
   BusCounters counters() const;
 
  private:
-  bool SendRest();
   bool IsAwaited(const Packet& packet) const;
   void CountUnasked(const Packet& packet);
   void DropStale();
   IoResult ReadInto(absl::Duration wait_until);
-  void Break(const IoResult& result);
 
-  ByteStream* const stream_;
-  const Clock* const clock_;
-  const Options options_;
+  HalfDuplexPort port_;
+  const bool echo_;
   const std::vector<uint8_t> ids_;
-  const absl::Duration byte_time_;
   Parser parser_;
   Request request_;
   bool waiting_ = false;
-  // When the last byte of the host's has left the wire, and when a reply can be complete.
-  absl::Duration wire_free_;
+  // When a reply can be complete at the earliest.
   absl::Duration earliest_reply_;
-  // Of a packet that the stream took in part.
-  std::array<uint8_t, 4 * kMaxPacketBytes> rest_;
-  size_t rest_bytes_ = 0;
-  BusResult state_;
   BusCounters counters_;
 };
 

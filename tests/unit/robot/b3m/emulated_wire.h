@@ -112,9 +112,10 @@ class EmulatedWorld final : public Clock {
     if (random_.Uniform() < wire.faults.corrupted_share) {
       bytes[random_.Index(bytes.size())] ^= 0x04;
     }
-    for (int i = 0; i < (wire.faults.duplicate_replies ? 2 : 1); ++i) {
-      wire.delayed.emplace_back(now_ + wire.faults.reply_delay, bytes);
-    }
+    const absl::Duration due = now_ + wire.faults.reply_delay;
+    const auto later = std::find_if(wire.delayed.begin(), wire.delayed.end(),
+                                    [due](const auto& message) { return message.first > due; });
+    wire.delayed.insert(later, wire.faults.duplicate_replies ? 2 : 1, {due, std::move(bytes)});
   }
 
   void Babble(Wire& wire) {

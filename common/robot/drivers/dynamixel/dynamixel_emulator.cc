@@ -1,0 +1,193 @@
+#include "common/robot/drivers/dynamixel/dynamixel_emulator.h"
+
+#include <array>
+
+namespace demorl {
+
+using dxl::EmulatedServo;
+using dxl::Instruction;
+using dxl::Packet;
+
+DynamixelEmulator::DynamixelEmulator(const DynamixelEmulatorOptions& options)
+    : where_(options.servos), parser_(/*shows_bad_crc=*/true), wire_(options.baud_rate) {
+  servos_.reserve(options.servos.size());
+  for (const DynamixelEmulatorOptions::Servo& servo : options.servos) {
+    servos_.emplace_back(*servo.model, servo.id, servo.firmware, options.behaviour);
+  }
+}
+
+EmulatedServo* DynamixelEmulator::Find(uint8_t id, absl::Duration now) {
+  for (EmulatedServo& servo : servos_) {
+    if (servo.id() == id && servo.answers(now)) {
+      return &servo;
+    }
+  }
+  return nullptr;
+}
+
+void DynamixelEmulator::Receive(std::span<const uint8_t> bytes, absl::Duration now,
+                                std::vector<uint8_t>& replies) {
+  wire_.Release(now, replies);
+  if (!bytes.empty() && wire_.Hear(bytes.size(), now)) {
+    parser_.Push(bytes);
+    while (const std::optional<Packet> packet = parser_.Next()) {
+      Handle(*packet, now);
+    }
+  }
+  wire_.Release(now, replies);
+}
+
+void DynamixelEmulator::Step(absl::Duration now, const RobotPlant& plant, std::span<double> torques_nm,
+                             std::vector<uint8_t>& output) {
+  for (size_t i = 0; i < servos_.size(); ++i) {
+    const int joint = where_[i].joint;
+    torques_nm[joint] = servos_[i].Step(now, plant.position_rad(joint), plant.velocity_rad_s(joint));
+  }
+  wire_.Release(now, output);
+}
+
+void DynamixelEmulator::Handle(const Packet& packet, absl::Duration now) {
+  if (packet.is_status()) {
+    return;
+  }
+  for (EmulatedServo& servo : servos_) {
+    servo.FeedWatchdog(now);
+  }
+  if (packet.id != dxl::kBroadcastId) {
+    if (EmulatedServo* servo = Find(packet.id, now)) {
+      HandleOne(*servo, packet, now);
+    }
+    return;
+  }
+  if (!packet.crc_ok) {
+    return;
+  }
+  switch (static_cast<Instruction>(packet.instruction)) {
+    case Instruction::kSyncRead:
+      return HandleSyncRead(packet, now);
+    case Instruction::kFastSyncRead:
+      return HandleFastSyncRead(packet, now);
+    case Instruction::kSyncWrite:
+      return HandleSyncWrite(packet, now);
+    default:
+      for (EmulatedServo& servo : servos_) {
+        if (servo.answers(now)) {
+          HandleOne(servo, packet, now);
+        }
+      }
+  }
+}
+
+// What one device does, and what it says to that.
+DynamixelEmulator::Outcome DynamixelEmulator::Execute(EmulatedServo& servo, const Packet& packet) {
+  if (!packet.crc_ok) {
+    return {.error = dxl::kCrcError};
+  }
+  const std::span<const uint8_t> parameters = packet.parameters;
+  const bool has_address = parameters.size() >= 2;
+  const size_t address = has_address ? dxl::LoadU16(parameters, 0) : 0;
+  Outcome outcome;
+  switch (static_cast<Instruction>(packet.instruction)) {
+    case Instruction::kPing:
+      dxl::Store(servo.model().number, 2, what_it_is_, 0);
+      what_it_is_[2] = static_cast<uint8_t>(servo.Value(dxl::kFirmwareVersion, 1));
+      outcome = {.data = what_it_is_, .answered_from_level = 0};
+      break;
+    case Instruction::kRead:
+      outcome = {.error = dxl::kLengthError, .answered_from_level = 1};
+      if (parameters.size() == 4) {
+        outcome.error = servo.Read(address, dxl::LoadU16(parameters, 2), outcome.data);
+      }
+      break;
+    case Instruction::kWrite:
+      outcome.error = has_address ? servo.Write(address, parameters.subspan(2)) : uint8_t{dxl::kLengthError};
+      break;
+    case Instruction::kRegWrite:
+      outcome.error =
+          has_address ? servo.Register(address, parameters.subspan(2)) : uint8_t{dxl::kLengthError};
+      break;
+    case Instruction::kAction:
+      outcome.error = servo.Act();
+      break;
+    case Instruction::kReboot:
+      break;
+    default:
+      outcome.error = dxl::kInstructionError;
+  }
+  return outcome;
+}
+
+// To a broadcast only a ping is answered.
+void DynamixelEmulator::HandleOne(EmulatedServo& servo, const Packet& packet, absl::Duration now) {
+  const int level = servo.status_return_level();
+  const bool broadcast = packet.id == dxl::kBroadcastId;
+  const Outcome outcome = Execute(servo, packet);
+  if (level >= outcome.answered_from_level && (!broadcast || outcome.answered_from_level == 0)) {
+    // From the id that was asked, even if the write has changed it.
+    std::array<uint8_t, dxl::kMaxPacketBytes> bytes;
+    const size_t size = dxl::EncodeStatus(broadcast ? servo.id() : packet.id, outcome.error | servo.alert(),
+                                          outcome.data, bytes);
+    wire_.Say(servo.return_delay(), std::span(bytes).first(size));
+  }
+  if (packet.crc_ok && packet.instruction == static_cast<uint8_t>(Instruction::kReboot)) {
+    servo.Restart(now);
+  }
+}
+
+// Each answers after the one before it: who misses a predecessor stays silent.
+void DynamixelEmulator::HandleSyncRead(const Packet& packet, absl::Duration now) {
+  if (packet.parameters.size() < 5) {
+    return;
+  }
+  for (const uint8_t id : packet.parameters.subspan(4)) {
+    EmulatedServo* servo = Find(id, now);
+    if (servo == nullptr || servo->status_return_level() == 0) {
+      return;
+    }
+    std::span<const uint8_t> data;
+    const uint8_t error =
+        servo->Read(dxl::LoadU16(packet.parameters, 0), dxl::LoadU16(packet.parameters, 2), data);
+    std::array<uint8_t, dxl::kMaxPacketBytes> bytes;
+    const size_t size = dxl::EncodeStatus(id, error | servo->alert(), data, bytes);
+    wire_.Say(servo->return_delay(), std::span(bytes).first(size));
+  }
+}
+
+void DynamixelEmulator::HandleFastSyncRead(const Packet& packet, absl::Duration now) {
+  if (packet.parameters.size() < 5) {
+    return;
+  }
+  const std::span<const uint8_t> ids = packet.parameters.subspan(4);
+  const size_t num_bytes = dxl::LoadU16(packet.parameters, 2);
+  std::array<uint8_t, dxl::kMaxPacketBytes> bytes;
+  dxl::FastStatusWriter writer(ids.size(), num_bytes, bytes);
+  absl::Duration delay;
+  for (const uint8_t id : ids) {
+    EmulatedServo* servo = Find(id, now);
+    std::span<const uint8_t> data;
+    if (servo == nullptr || servo->Value(dxl::kFirmwareVersion, 1) < dxl::kFastSyncReadFirmware ||
+        servo->Read(dxl::LoadU16(packet.parameters, 0), num_bytes, data) != dxl::kNone) {
+      break;
+    }
+    delay = id == ids[0] ? servo->return_delay() : delay;
+    writer.Add(servo->alert(), id, data);
+  }
+  if (Find(ids[0], now) != nullptr && writer.size() > dxl::kMinPacketBytes) {
+    wire_.Say(delay, std::span(bytes).first(writer.size()));
+  }
+}
+
+void DynamixelEmulator::HandleSyncWrite(const Packet& packet, absl::Duration now) {
+  if (packet.parameters.size() < 4) {
+    return;
+  }
+  const size_t num_bytes = dxl::LoadU16(packet.parameters, 2);
+  for (std::span<const uint8_t> rest = packet.parameters.subspan(4); num_bytes > 0 && rest.size() > num_bytes;
+       rest = rest.subspan(1 + num_bytes)) {
+    if (EmulatedServo* servo = Find(rest[0], now)) {
+      servo->Write(dxl::LoadU16(packet.parameters, 0), rest.subspan(1, num_bytes));
+    }
+  }
+}
+
+}  // namespace demorl

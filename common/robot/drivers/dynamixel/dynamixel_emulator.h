@@ -1,0 +1,69 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "common/robot/drivers/dynamixel/dynamixel_codec.h"
+#include "common/robot/drivers/dynamixel/dynamixel_emulated_servo.h"
+#include "common/robot/emulation/device_emulator.h"
+#include "common/robot/emulation/emulated_wire_time.h"
+
+namespace demorl {
+
+struct DynamixelEmulatorOptions {
+  struct Servo {
+    uint8_t id = 0;
+    // Of the plant.
+    int joint = 0;
+    // Must outlive the emulator; as those of dxl::kModels do.
+    const dxl::Model* model = &dxl::kModels[0];
+    uint8_t firmware = 46;
+  };
+  std::vector<Servo> servos;
+  // Of the wire: a byte takes 10 bits, and no reply is there sooner than its last byte.
+  int baud_rate = 1'000'000;
+  dxl::ServoBehaviour behaviour;
+};
+
+// DYNAMIXEL X-series actuators on one half-duplex wire, with the wire's time. Differs: bulk instructions,
+// factory reset and clear are answered with an instruction error. Of one thread.
+class DynamixelEmulator final : public DeviceEmulator {
+ public:
+  explicit DynamixelEmulator(const DynamixelEmulatorOptions& options);
+
+  void Receive(std::span<const uint8_t> bytes, absl::Duration now, std::vector<uint8_t>& replies) override;
+  void Step(absl::Duration now, const RobotPlant& plant, std::span<double> torques_nm,
+            std::vector<uint8_t>& output) override;
+  absl::Duration next_output() const override { return wire_.next_output(); }
+
+  // In the order of the options; for tests and for trying an installation.
+  dxl::EmulatedServo& servo(size_t index) { return servos_[index]; }
+  // How often the host spoke while a reply was under way; both are lost then.
+  uint64_t num_collisions() const { return wire_.num_collisions(); }
+
+ private:
+  struct Outcome {
+    uint8_t error = dxl::kNone;
+    std::span<const uint8_t> data;
+    // The status return level from which on it is said.
+    int answered_from_level = 2;
+  };
+
+  void Handle(const dxl::Packet& packet, absl::Duration now);
+  Outcome Execute(dxl::EmulatedServo& servo, const dxl::Packet& packet);
+  void HandleOne(dxl::EmulatedServo& servo, const dxl::Packet& packet, absl::Duration now);
+  void HandleSyncRead(const dxl::Packet& packet, absl::Duration now);
+  void HandleFastSyncRead(const dxl::Packet& packet, absl::Duration now);
+  void HandleSyncWrite(const dxl::Packet& packet, absl::Duration now);
+  dxl::EmulatedServo* Find(uint8_t id, absl::Duration now);
+
+  const std::vector<DynamixelEmulatorOptions::Servo> where_;
+  std::vector<dxl::EmulatedServo> servos_;
+  dxl::Parser parser_;
+  // The answer to a ping.
+  std::array<uint8_t, 3> what_it_is_ = {};
+  EmulatedWireTime wire_;
+};
+
+}  // namespace demorl
