@@ -94,7 +94,7 @@ absl::StatusOr<uint64_t> SpoolDelivery::Resume(uint64_t accepted) {
   // A receiver that has less than it had when the two were tied has lost rows, and gets all there is.
   const bool known = link_.has_value() && accepted + 1 >= link_->number;
   // It may have records of which a power cut left nothing here.
-  durable_ = known ? std::min(SequenceOf(accepted), last_recovered_) : 0;
+  durable_ = known ? std::min(SequenceOf(accepted), std::max(last_recovered_, last_sent_)) : 0;
   last_sent_ = durable_;
   RETURN_IF_ERROR(spool_->RemoveThrough(durable_));
   return durable_;

@@ -24,8 +24,9 @@ class SpoolDelivery {
   SpoolDelivery(const SpoolDelivery&) = delete;
   SpoolDelivery& operator=(const SpoolDelivery&) = delete;
 
-  // Once, before anything is sent: `accepted` is the receiver's last number, and what has it is durable.
-  // Removes from the spool what the receiver has. The sequence after which to go on.
+  // Before anything is sent, and again whenever the sender forgets what it has sent: `accepted` is the
+  // receiver's last number, and all it has is durable. Removes from the spool what the receiver has. The
+  // sequence after which to go on.
   absl::StatusOr<uint64_t> Resume(uint64_t accepted);
 
   // Before record `sequence` is sent as `number`, the one after the receiver's last; also when the receiver
@@ -36,6 +37,8 @@ class SpoolDelivery {
   // After it was sent.
   void Sent(uint64_t sequence) { last_sent_ = sequence; }
   uint64_t last_sent() const { return last_sent_; }
+  // Up to this sequence, records are durable at the receiver.
+  uint64_t durable() const { return durable_; }
 
   // What has numbers up to `number` is durable; removes it from the spool.
   absl::Status Durable(uint64_t number);

@@ -44,7 +44,8 @@ class ReplayWriter {
   // server.
   virtual int64_t RowsAllowed() = 0;
 
-  // Blocks until RowsAllowed() >= rows or the deadline; CANCELLED after Close.
+  // Blocks until the server has said where to go on and RowsAllowed() >= rows, or the deadline; CANCELLED
+  // after Close.
   virtual absl::Status WaitForRowsAllowed(int64_t rows, absl::Time deadline) = 0;
 
   // Rows the table had taken in, as of the last response.

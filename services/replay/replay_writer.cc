@@ -101,7 +101,7 @@ class WriterCall final : public ReconnectingCall {
   absl::Status WaitForRowsAllowed(int64_t rows, absl::Time deadline) {
     absl::MutexLock lock(&mutex_);
     const auto ready = [this, rows]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return ended() || !data_loss_.ok() || RowsAllowedLocked() >= rows;
+      return ended() || !data_loss_.ok() || (opened_once_ && RowsAllowedLocked() >= rows);
     };
     const bool in_time = mutex_.AwaitWithDeadline(absl::Condition(&ready), deadline);
     if (absl::Status status = TakeTrouble(); !status.ok()) {

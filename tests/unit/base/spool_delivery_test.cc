@@ -176,6 +176,20 @@ TEST_F(SpoolDeliveryTest, EachRecordArrivesOnceOverRandomRestartsOfBothSides) {
   }
 }
 
+TEST_F(SpoolDeliveryTest, ASenderThatForgetsWhatItSentGoesOnAfterWhatArrived) {
+  Start();
+  Resume();
+  Append(10);
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_TRUE(SendOne());
+  }
+  MakeDurable(3);
+  receiver_.records.resize(4);  // the other two were on their way
+  Resume();
+  SendAll();
+  ExpectEachOnceInOrder();
+}
+
 TEST_F(SpoolDeliveryTest, PassesOverWhatTheSpoolDropped) {
   Start(/*max_bytes=*/240);
   Resume();

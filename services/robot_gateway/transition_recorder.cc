@@ -1,0 +1,208 @@
+#include "services/robot_gateway/transition_recorder.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/tensor/transition_codec.h"
+#include "spdlog/spdlog.h"
+
+namespace demorl {
+namespace {
+
+// One record of the spool is one message to replay; far below where its writer would cut it.
+constexpr size_t kMaxChunkFloats = 64 << 10;
+
+size_t NumFloats(const Segment& segment) {
+  return segment.observations.size() + segment.actions.size() + segment.rewards.size();
+}
+
+}  // namespace
+
+TransitionRecorder::TransitionRecorder(const Options& options, Parts parts)
+    : options_(options), parts_(std::move(parts)), builder_(options.segments) {}
+
+TransitionRecorder::~TransitionRecorder() { Drain(absl::Now()).IgnoreError(); }
+
+void TransitionRecorder::Start() {
+  absl::MutexLock lock(&join_mutex_);
+  if (!thread_.joinable()) {
+    thread_ = std::thread([this] { Run(); });
+  }
+}
+
+absl::Status TransitionRecorder::Drain(absl::Time deadline) {
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+    deadline_ = std::min(deadline_, deadline);
+  }
+  absl::MutexLock join_lock(&join_mutex_);
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+  absl::MutexLock lock(&mutex_);
+  return end_status_;
+}
+
+TransitionRecorder::Figures TransitionRecorder::figures() const {
+  absl::MutexLock lock(&mutex_);
+  return figures_;
+}
+
+TickRecord TransitionRecorder::last_tick() const {
+  absl::MutexLock lock(&mutex_);
+  return last_tick_;
+}
+
+void TransitionRecorder::Run() {
+  pthread_setname_np(pthread_self(), "robot-record");
+  bool stop = false;
+  while (!stop) {
+    {
+      absl::MutexLock lock(&mutex_);
+      stop = mutex_.AwaitWithTimeout(absl::Condition(&stop_), options_.interval);
+    }
+    // All that was pushed before the request to stop.
+    const bool took = TakeTicks();
+    CloseOldSegment(absl::Now());
+    if (stop) {
+      builder_.Cut();
+    }
+    CollectChunks();
+    const bool news = took || stop || !waiting_.empty();
+    SpoolWaiting();
+    if (news) {
+      Publish();
+    }
+  }
+  DrainWaiting();
+}
+
+// Tries until the deadline of the stop.
+void TransitionRecorder::DrainWaiting() {
+  bool done = waiting_.empty();
+  while (!done) {
+    absl::Time deadline;
+    {
+      absl::MutexLock lock(&mutex_);
+      deadline = deadline_;
+    }
+    if (retry_at_ >= deadline) {
+      absl::MutexLock lock(&mutex_);
+      end_status_ = absl::Status(
+          current_.spool_status.code(),
+          absl::StrCat(current_.rows_waiting, " rows were not spooled: ", current_.spool_status.message()));
+      return;
+    }
+    absl::SleepFor(retry_at_ - absl::Now());
+    done = SpoolWaiting();
+    Publish();
+  }
+}
+
+bool TransitionRecorder::TakeTicks() {
+  bool took = false;
+  // As many as fit into the ring: a loop faster than this thread must not keep it here.
+  for (size_t i = 0; i < parts_.ticks->capacity() && parts_.ticks->TryPop(newest_); ++i) {
+    TakeTick(newest_);
+    took = true;
+  }
+  return took;
+}
+
+void TransitionRecorder::TakeTick(const TickRecord& record) {
+  ++current_.ticks;
+  builder_.Add(record);
+  if (parts_.log == nullptr) {
+    return;
+  }
+  if (const absl::Status status = parts_.log->Append(record); !status.ok()) {
+    if (current_.log_errors++ == 0) {
+      spdlog::warn("log of ticks: {}", std::string(status.message()));
+    }
+  }
+}
+
+void TransitionRecorder::CloseOldSegment(absl::Time now) {
+  if (builder_.open_rows() == 0) {
+    row_waits_since_ = absl::InfiniteFuture();
+    return;
+  }
+  row_waits_since_ = std::min(row_waits_since_, now);
+  if (now - row_waits_since_ >= options_.max_row_age) {
+    builder_.CloseSegment();
+    row_waits_since_ = absl::InfiniteFuture();
+  }
+}
+
+void TransitionRecorder::CollectChunks() {
+  TransitionChunk chunk{.observation_size = options_.segments.observation_size,
+                        .action_size = options_.segments.action_size};
+  size_t num_floats = 0;
+  for (Segment& segment : builder_.TakeSegments()) {
+    row_waits_since_ = absl::InfiniteFuture();
+    if (num_floats > 0 && num_floats + NumFloats(segment) > kMaxChunkFloats) {
+      AddChunk(chunk);
+      chunk.segments.clear();
+      num_floats = 0;
+    }
+    num_floats += NumFloats(segment);
+    chunk.segments.push_back(std::move(segment));
+  }
+  if (!chunk.segments.empty()) {
+    AddChunk(chunk);
+  }
+}
+
+void TransitionRecorder::AddChunk(const TransitionChunk& chunk) {
+  waiting_.push_back({EncodeTransitionChunk(chunk).SerializeAsString(), chunk.num_rows()});
+  waiting_bytes_ += static_cast<int64_t>(waiting_.back().payload.size());
+  current_.rows_waiting += waiting_.back().rows;
+  while (waiting_bytes_ > options_.max_waiting_bytes) {
+    current_.rows_dropped += waiting_.front().rows;
+    current_.rows_waiting -= waiting_.front().rows;
+    waiting_bytes_ -= static_cast<int64_t>(waiting_.front().payload.size());
+    waiting_.pop_front();
+  }
+}
+
+bool TransitionRecorder::SpoolWaiting() {
+  if (!waiting_.empty() && absl::Now() < retry_at_) {
+    return false;
+  }
+  while (!waiting_.empty()) {
+    const Waiting& next = waiting_.front();
+    const absl::Status status = parts_.spool->Append(next.payload).status();
+    if (!status.ok()) {
+      if (current_.spool_status.ok()) {
+        spdlog::warn("spool: {}; rows wait in memory", std::string(status.message()));
+      }
+      current_.spool_status = status;
+      retry_at_ = absl::Now() + options_.retry_interval;
+      return false;
+    }
+    current_.rows_spooled += next.rows;
+    current_.rows_waiting -= next.rows;
+    waiting_bytes_ -= static_cast<int64_t>(next.payload.size());
+    waiting_.pop_front();
+  }
+  if (!current_.spool_status.ok()) {
+    spdlog::info("spool: takes rows again; {} were dropped", current_.rows_dropped);
+    current_.spool_status = absl::OkStatus();
+  }
+  return true;
+}
+
+void TransitionRecorder::Publish() {
+  current_.segments = builder_.counts();
+  absl::MutexLock lock(&mutex_);
+  figures_ = current_;
+  last_tick_ = newest_;
+}
+
+}  // namespace demorl
