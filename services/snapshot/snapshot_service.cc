@@ -12,7 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/grpc_status.h"
 #include "demorl/snapshot/v1/snapshot_service.grpc.pb.h"
-#include "services/snapshot/disk_worker.h"
+#include "common/concurrency/serial_worker.h"
 #include "services/snapshot/snapshot_conversion.h"
 #include "services/snapshot/watch_response.h"
 
@@ -40,7 +40,7 @@ class RefusingReactor final : public Base {
 // Collects metadata and payload, then publishes on the disk thread.
 class PublishReactor final : public grpc::ServerReadReactor<proto::PublishRequest> {
  public:
-  PublishReactor(SnapshotStore& store, DiskWorker& worker, proto::PublishResponse* response)
+  PublishReactor(SnapshotStore& store, SerialWorker& worker, proto::PublishResponse* response)
       : store_(store), worker_(worker), response_(*response) {
     StartRead(&request_);
   }
@@ -105,7 +105,7 @@ class PublishReactor final : public grpc::ServerReadReactor<proto::PublishReques
   }
 
   SnapshotStore& store_;
-  DiskWorker& worker_;
+  SerialWorker& worker_;
   proto::PublishResponse& response_;
   proto::PublishRequest request_;
   bool has_metadata_ = false;
@@ -185,7 +185,7 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 // Reads one version on the disk thread, then sends it in pieces.
 class GetReactor final : public grpc::ServerWriteReactor<proto::GetResponse> {
  public:
-  GetReactor(SnapshotStore& store, DiskWorker& worker, const proto::GetRequest& request) {
+  GetReactor(SnapshotStore& store, SerialWorker& worker, const proto::GetRequest& request) {
     const absl::StatusOr<SnapshotKind> kind = KindFromProto(request.kind());
     if (!kind.ok()) {
       Finish(ToGrpcStatus(kind.status()));
@@ -373,7 +373,7 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
   mutable absl::Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::set<std::shared_ptr<WatchReactor>> watchers_ ABSL_GUARDED_BY(mutex_);
-  DiskWorker worker_;
+  SerialWorker worker_{"snapshot-disk"};
 };
 
 }  // namespace

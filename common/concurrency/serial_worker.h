@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -13,11 +14,13 @@
 
 namespace demorl {
 
-// The thread of the snapshot service that may wait for the disk. Thread-safe.
-class DiskWorker {
+// One thread that may block, for calls that must be made one after the other: waiting for a disk, a device. Thread-safe.
+class SerialWorker {
  public:
-  DiskWorker() : queue_(kMaxQueuedCalls), thread_([this] { Work(); }) {}
-  ~DiskWorker() { Close(); }
+  // `thread_name`: at most 15 characters.
+  explicit SerialWorker(std::string thread_name)
+      : thread_name_(std::move(thread_name)), queue_(kMaxQueuedCalls), thread_([this] { Work(); }) {}
+  ~SerialWorker() { Close(); }
 
   // False when too much is queued or the worker is closed.
   bool TryRun(std::function<void()> call) { return queue_.TryPush(call); }
@@ -35,12 +38,13 @@ class DiskWorker {
   static constexpr size_t kMaxQueuedCalls = 64;
 
   void Work() {
-    pthread_setname_np(pthread_self(), "snapshot-disk");
+    pthread_setname_np(pthread_self(), thread_name_.c_str());
     for (auto call = queue_.Pop(); call.ok(); call = queue_.Pop()) {
       (*call)();
     }
   }
 
+  const std::string thread_name_;
   BoundedQueue<std::function<void()>> queue_;
   absl::Mutex close_mutex_;
   std::thread thread_ ABSL_GUARDED_BY(close_mutex_);
