@@ -13,6 +13,10 @@ enum class ArmMode : uint8_t {
   kLearn,
   // Holds still, and moves single joints as operators jog them. Nothing is learned from it.
   kJog,
+  // As kLearn from where it is, but the motors stay off and nothing is learned: what would be commanded is in
+  // the
+  // records.
+  kDryRun,
 };
 
 // Through this operators' requests reach a control loop, which reads it each tick without waiting. Writers

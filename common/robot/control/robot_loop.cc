@@ -73,7 +73,7 @@ StopReason RobotLoop::CheckSensors(const Tick& tick) {
       return verdict.reason;
     }
   }
-  if (parts_.panel->mode() == ArmMode::kLearn) {
+  if (parts_.panel->mode() != ArmMode::kJog) {
     const bool has_policy = policy_ != nullptr && tick.woke - policy_->received <= options_.max_policy_age;
     const bool may_act_at_random = options_.random_actions_allowed && policy_ == nullptr;
     return has_policy || may_act_at_random ? StopReason::kNone : StopReason::kPolicyStale;
@@ -159,14 +159,17 @@ void RobotLoop::BeginReset(absl::Duration now) {
   reset_started_ = now;
 }
 
-// Also all of arming is spent so: the ramp is over before an episode begins.
+// Under way only once armed: a ramp's torque may not be enough to stop what it has set in motion.
 void RobotLoop::ContinueReset(const RobotMeasurement& measurement, absl::Duration now) {
   record_.source = ActionSource::kReset;
+  if (arming_.state() != RobotState::kArmed) {
+    reset_started_ = now;
+  }
   const absl::Duration under_way = now - reset_started_;
   const bool there = parts_.task->Reset(measurement, under_way, Requested());
   // A tick that ends an episode does not begin the next.
   const bool may_begin = arming_.state() == RobotState::kArmed && record_.step == TickStep::kNone;
-  if (may_begin && (there || under_way >= options_.max_reset_time)) {
+  if (may_begin && (there || under_way >= options_.max_reset_time || MotorsStayOff())) {
     BeginEpisode(measurement);
   }
 }
@@ -228,6 +231,13 @@ void RobotLoop::WriteCommands(absl::Duration now) {
   record_.envelope = envelope_.SaveState();
   record_.commanded = record_.requested;
   record_.clamps = envelope_.Apply(Measured(), record_.torque_share, Commanded());
+  if (MotorsStayOff()) {
+    // Records keep what would have been sent.
+    const std::array<JointCommand, kMaxJoints> off{};
+    parts_.bus->Write({off.data(), static_cast<size_t>(num_joints_)});
+    record_.step = TickStep::kNone;
+    return;
+  }
   parts_.bus->Write(Commanded());
 }
 

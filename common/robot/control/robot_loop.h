@@ -107,6 +107,7 @@ class RobotLoop final : public ControlLoopBody {
     return {record_.observation.data(), static_cast<size_t>(observation_size_)};
   }
   std::span<float> Action() { return {record_.action.data(), static_cast<size_t>(action_size_)}; }
+  bool MotorsStayOff() const { return MotorsAct() && parts_.panel->mode() == ArmMode::kDryRun; }
   bool MotorsAct() const {
     return arming_.state() == RobotState::kArming || arming_.state() == RobotState::kArmed;
   }

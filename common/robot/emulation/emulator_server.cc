@@ -59,6 +59,20 @@ void EmulatorServer::SetFaults(size_t index, const EmulatorFaults& faults) {
   }
 }
 
+absl::Status EmulatorServer::Replug(size_t index) {
+  absl::MutexLock lock(&mutex_);
+  Link& link = links_[index];
+  ASSIGN_OR_RETURN(link.port, PtyPair::Open());
+  link.faults = {};
+  link.outgoing.clear();
+  return absl::OkStatus();
+}
+
+std::string EmulatorServer::path(size_t index) {
+  absl::MutexLock lock(&mutex_);
+  return links_[index].port->path();
+}
+
 void EmulatorServer::Run() {
   pthread_setname_np(pthread_self(), "emulator");
   absl::Duration wait_until;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -33,11 +34,16 @@ class EmulatorServer {
   // Stops the thread; the hosts then find their ports closed.
   ~EmulatorServer();
 
-  // What the host of device `index` opens.
-  std::string path(size_t index) const { return links_[index].port->path(); }
+  // What the host of device `index` opens; another one after each Replug. Any thread.
+  std::string path(size_t index);
+  size_t num_devices() const { return links_.size(); }
 
-  // Faults of device `index` from now on. An unplugged device stays so. Any thread.
+  // Faults of device `index` from now on. An unplugged device stays so until Replug. Any thread.
   void SetFaults(size_t index, const EmulatorFaults& faults);
+
+  // Connects an unplugged device again, at a new path and without faults; the device itself has never lost
+  // power. UNAVAILABLE without pseudo-terminals. Any thread.
+  absl::Status Replug(size_t index);
 
   // Runs `operation` between two steps, where devices and plant may be looked at and changed; blocks until it
   // has run. Any thread but the server's.
@@ -76,7 +82,7 @@ class EmulatorServer {
   Random random_;
   absl::Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<Link> links_;  // the vector itself is constant once started
+  std::vector<Link> links_;  // as many as at the start; each is guarded
   std::vector<double> torques_nm_;
   absl::Duration next_step_;
   std::thread thread_;

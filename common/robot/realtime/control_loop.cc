@@ -61,7 +61,7 @@ void ControlLoop::Run() {
 
 void ControlLoop::RunPeriods() {
   const Clock& clock = RealClock::Get();
-  Tick tick{.scheduled = clock.Now() + options_.period};
+  Tick tick{.index = options_.first_index, .scheduled = clock.Now() + options_.period};
   while (!stop_.load(std::memory_order_relaxed)) {
     SleepUntil(tick.scheduled);
     tick.woke = clock.Now();

@@ -50,6 +50,8 @@ class ControlLoop {
     RealtimeOptions realtime;
     // Timings kept for TakeTimings; older ones that nobody took are dropped.
     int timing_capacity = 8192;
+    // Number of the first tick, for a loop that goes on where another one stopped.
+    uint64_t first_index = 0;
   };
 
   // Starts the thread and waits until it is set up. `body` must outlive the loop. INVALID_ARGUMENT for a

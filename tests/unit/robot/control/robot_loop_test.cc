@@ -294,6 +294,18 @@ TEST_F(RobotLoopTest, JoggingMovesOneJointWhileTheSwitchIsHeld) {
   EXPECT_EQ(record_.source, ActionSource::kOperator);
 }
 
+TEST_F(RobotLoopTest, ADryRunCommandsInItsRecordsOnly) {
+  OfferPolicy(1, 7);
+  loop().SetLearningStarted(true);
+  bus_.state[0].position_rad = 0.5;  // not where episodes begin
+  Arm(ArmMode::kDryRun);
+  RunTicks(3);
+  EXPECT_EQ(ModeOfAll(), ActuatorMode::kFree);
+  EXPECT_EQ(record_.commanded[0].mode, ActuatorMode::kTorque);
+  EXPECT_GT(record_.commanded[0].torque_nm, 0.5);
+  EXPECT_EQ(record_.step, TickStep::kNone);
+}
+
 TEST_F(RobotLoopTest, TheRecordHoldsWhatWasAskedAndWhatWasSent) {
   OfferPolicy(3, 7);
   loop().SetLearningStarted(true);
