@@ -118,6 +118,9 @@ bool TransitionRecorder::TakeTicks() {
 void TransitionRecorder::TakeTick(const TickRecord& record) {
   ++current_.ticks;
   builder_.Add(record);
+  if (parts_.observe) {
+    parts_.observe(record);
+  }
   if (parts_.log == nullptr) {
     return;
   }

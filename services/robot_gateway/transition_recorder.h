@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -37,6 +38,8 @@ class TransitionRecorder {
     SpscRing<TickRecord>* ticks = nullptr;
     TickLog* log = nullptr;
     RecordSpool* spool = nullptr;
+    // Also sees each tick, on the recorder's thread; may be empty.
+    std::function<void(const TickRecord&)> observe;
   };
   struct Figures {
     int64_t ticks = 0;

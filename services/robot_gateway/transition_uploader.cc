@@ -195,6 +195,7 @@ void TransitionUploader::CountDurable() {
   }
   absl::MutexLock lock(&mutex_);
   figures_.rows_durable += rows;
+  figures_.rows_in_table = writer_->RowsInserted();
 }
 
 absl::Status TransitionUploader::TakeNext() {

@@ -39,6 +39,8 @@ class TransitionUploader {
     // Handed to replay by this process, and durable there.
     int64_t rows_sent = 0;
     int64_t rows_durable = 0;
+    // Of the table, from all writers, as of replay's last answer.
+    int64_t rows_in_table = 0;
     // Records of the spool that are no chunks, and are passed over.
     int64_t undecodable_records = 0;
     // Times that replay came back without chunks that it had called durable.

@@ -1,0 +1,72 @@
+#include "services/robot_emulator/fault_commands.h"
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "common/base/status_macros.h"
+
+namespace demorl {
+namespace {
+
+absl::Status ParseSwitch(absl::string_view text, bool* value) {
+  if (text != "on" && text != "off") {
+    return absl::InvalidArgumentError(absl::StrCat("'", text, "' is neither on nor off"));
+  }
+  *value = text == "on";
+  return absl::OkStatus();
+}
+
+absl::Status ParseNumber(absl::string_view text, double maximum, double* value) {
+  if (!absl::SimpleAtod(text, value) || !(*value >= 0) || *value > maximum) {
+    return absl::InvalidArgumentError(absl::StrCat("'", text, "' is no number from 0 to ", maximum));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status FaultCommands::Run(absl::string_view line) {
+  const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  if (words.size() < 2 || words.size() > 3) {
+    return absl::InvalidArgumentError(absl::StrCat("'", line, "'; want a fault, a port and its value"));
+  }
+  const auto port = std::find(port_names_.begin(), port_names_.end(), words[1]);
+  if (port == port_names_.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no port '", words[1], "'; there are ", absl::StrJoin(port_names_, ", ")));
+  }
+  return Change(port - port_names_.begin(), words[0], words.size() == 3 ? words[2] : "");
+}
+
+absl::Status FaultCommands::Change(size_t port, absl::string_view what, absl::string_view value) {
+  EmulatorFaults& faults = faults_[port];
+  double number = 0;
+  if (what == "unplug") {
+    faults.unplugged = true;
+  } else if (what == "replug") {
+    faults = {};
+    return server_.Replug(port);
+  } else if (what == "stuck") {
+    RETURN_IF_ERROR(ParseSwitch(value, &faults.stuck));
+  } else if (what == "duplicate") {
+    RETURN_IF_ERROR(ParseSwitch(value, &faults.duplicate_replies));
+  } else if (what == "delay") {
+    RETURN_IF_ERROR(ParseNumber(value, 1e4, &number));
+    faults.reply_delay = absl::Milliseconds(number);
+  } else if (what == "corrupt") {
+    RETURN_IF_ERROR(ParseNumber(value, 1, &faults.corrupted_share));
+  } else if (what == "babble") {
+    RETURN_IF_ERROR(ParseNumber(value, 4096, &number));
+    faults.babble_bytes = static_cast<int>(number);
+  } else {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "no fault '", what, "'; there are unplug, replug, stuck, duplicate, delay, corrupt and babble"));
+  }
+  server_.SetFaults(port, faults);
+  return absl::OkStatus();
+}
+
+}  // namespace demorl

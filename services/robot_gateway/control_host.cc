@@ -1,0 +1,69 @@
+#include "services/robot_gateway/control_host.h"
+
+#include "common/base/status_macros.h"
+#include "spdlog/spdlog.h"
+
+namespace demorl {
+
+absl::Status ControlHost::Start() {
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(StartLoop());
+  for (const std::string& line : loop_->report().degraded) {
+    spdlog::warn("degraded: {}", line);
+  }
+  return absl::OkStatus();
+}
+
+void ControlHost::Stop() {
+  absl::MutexLock lock(&mutex_);
+  StopLoop();
+}
+
+absl::Status ControlHost::StartLoop() {
+  ControlLoop::Options options = options_;
+  options.first_index = past_.num_ticks + past_.num_missed;
+  ASSIGN_OR_RETURN(loop_, ControlLoop::Start(options, &body_));
+  return absl::OkStatus();
+}
+
+void ControlHost::StopLoop() {
+  if (loop_ == nullptr) {
+    return;
+  }
+  loop_->Stop();
+  past_.num_ticks += loop_->num_ticks();
+  past_.num_missed += loop_->num_missed();
+  loop_.reset();
+}
+
+absl::Status ControlHost::RecoverDevices() {
+  absl::MutexLock lock(&mutex_);
+  StopLoop();
+  const absl::Status recovered = bus_.ClearFaults();
+  RETURN_IF_ERROR(StartLoop());
+  return recovered;
+}
+
+void ControlHost::TakeTimings(absl::FunctionRef<void(const TickTiming&)> visit) {
+  absl::MutexLock lock(&mutex_);
+  if (loop_ != nullptr) {
+    loop_->TakeTimings(visit);
+  }
+}
+
+ControlHost::Timings ControlHost::timings() const {
+  absl::MutexLock lock(&mutex_);
+  Timings timings = past_;
+  if (loop_ != nullptr) {
+    timings.num_ticks += loop_->num_ticks();
+    timings.num_missed += loop_->num_missed();
+  }
+  return timings;
+}
+
+std::vector<std::string> ControlHost::degraded() const {
+  absl::MutexLock lock(&mutex_);
+  return loop_ == nullptr ? std::vector<std::string>() : loop_->report().degraded;
+}
+
+}  // namespace demorl

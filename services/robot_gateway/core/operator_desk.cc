@@ -1,0 +1,105 @@
+#include "services/robot_gateway/core/operator_desk.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace demorl {
+namespace {
+
+constexpr absl::Duration kMaxJog = absl::Milliseconds(500);
+
+bool MotorsAct(RobotState state) { return state == RobotState::kArming || state == RobotState::kArmed; }
+
+}  // namespace
+
+OperatorDesk::OperatorDesk(const Options& options, const Clock* clock, OperatorPanel* panel,
+                           const StateBoard* board)
+    : options_(options),
+      clock_(*clock),
+      panel_(*panel),
+      board_(*board),
+      lease_(clock, options.first_lease_id) {}
+
+absl::Status OperatorDesk::CheckMayArm(ArmMode mode) const {
+  const StateBoard::Summary summary = board_.Get();
+  if (!summary.ticking) {
+    return absl::FailedPreconditionError("the control loop has not started yet");
+  }
+  const TickRecord& last = summary.last;
+  if (last.state == RobotState::kFault) {
+    return absl::FailedPreconditionError(absl::StrCat("a fault is latched (", Name(last.reason),
+                                                      "); clear it on the gateway's machine first"));
+  }
+  if (MotorsAct(last.state) && panel_.mode() != mode) {
+    return absl::FailedPreconditionError("the robot is armed in another mode; disarm it first");
+  }
+  // Whether a policy is missing depends on the mode, and the loop says so once it is asked.
+  if (last.state == RobotState::kDisarmed && IsLatched(last.reason)) {
+    return absl::FailedPreconditionError(absl::StrCat("a check forbids arming: ", Name(last.reason)));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OperatorDesk::Grant> OperatorDesk::Arm(const std::string& holder, absl::Duration duration,
+                                                      ArmMode mode) {
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(CheckMayArm(mode));
+  lease_duration_ = std::min(duration, options_.max_lease);
+  ASSIGN_OR_RETURN(const Lease::Grant grant, lease_.Acquire(holder, lease_duration_));
+  lease_id_ = grant.lease_id;
+  panel_.SetLeaseExpiry(grant.expiry);
+  panel_.RequestArm(mode);
+  return Grant{grant.lease_id, lease_duration_};
+}
+
+absl::StatusOr<OperatorDesk::Grant> OperatorDesk::Renew(uint64_t lease_id) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(const Lease::Grant grant, lease_.Renew(lease_id, lease_duration_));
+  panel_.SetLeaseExpiry(grant.expiry);
+  return Grant{grant.lease_id, lease_duration_};
+}
+
+void OperatorDesk::Disarm() {
+  absl::MutexLock lock(&mutex_);
+  panel_.RequestDisarm();
+  lease_.Release(lease_id_).IgnoreError();
+  panel_.SetLeaseExpiry(absl::ZeroDuration());
+}
+
+absl::Status OperatorDesk::ClearFault(const std::function<absl::Status()>& recover_devices) {
+  absl::MutexLock lock(&mutex_);
+  if (const StateBoard::Summary summary = board_.Get(); summary.last.state != RobotState::kFault) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no fault is latched; the robot is ", Name(summary.last.state)));
+  }
+  RETURN_IF_ERROR(recover_devices());
+  // Whoever had armed the robot must do so again.
+  lease_.Release(lease_id_).IgnoreError();
+  panel_.SetLeaseExpiry(absl::ZeroDuration());
+  panel_.ClearFault();
+  return absl::OkStatus();
+}
+
+absl::Status OperatorDesk::Jog(uint64_t lease_id, int joint, double velocity_rad_s, absl::Duration duration) {
+  if (joint < 0 || joint >= options_.num_joints || !std::isfinite(velocity_rad_s) ||
+      duration <= absl::ZeroDuration() || duration > kMaxJog) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("jog of joint ", joint, " at ", velocity_rad_s, " rad/s for ",
+                     absl::FormatDuration(duration), "; want a joint from 0 to ", options_.num_joints - 1,
+                     ", a finite speed, at most ", absl::FormatDuration(kMaxJog)));
+  }
+  absl::MutexLock lock(&mutex_);
+  if (lease_id == 0 || lease_id != lease_id_ || lease_.holder().empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("lease ", lease_id, " is over; arm again"));
+  }
+  if (board_.Get().last.state != RobotState::kArmed || panel_.mode() != ArmMode::kJog) {
+    return absl::FailedPreconditionError("the robot is not armed to jog");
+  }
+  panel_.Jog(joint, velocity_rad_s, clock_.Now() + duration);
+  return absl::OkStatus();
+}
+
+}  // namespace demorl

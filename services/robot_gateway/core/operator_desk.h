@@ -1,0 +1,73 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/robot/control/operator_panel.h"
+#include "common/robot/safety/lease.h"
+#include "services/robot_gateway/core/state_board.h"
+
+namespace demorl {
+
+// Operators' requests on their way to the control loop: who may ask for what, and when. Never waits for the
+// loop. Thread-safe.
+class OperatorDesk {
+ public:
+  struct Options {
+    int num_joints = 0;
+    absl::Duration max_lease = absl::Seconds(10);
+    // Differs between starts of the process.
+    uint64_t first_lease_id = 1;
+  };
+  struct Grant {
+    uint64_t lease_id = 0;
+    absl::Duration duration;
+  };
+
+  // Borrows all.
+  OperatorDesk(const Options& options, const Clock* clock, OperatorPanel* panel, const StateBoard* board);
+
+  // FAILED_PRECONDITION: another holder, a latched fault, a check that forbids it, or armed in another mode.
+  // INVALID_ARGUMENT: no holder's name, or a duration that is not positive. A longer lease than allowed is
+  // shortened.
+  absl::StatusOr<Grant> Arm(const std::string& holder, absl::Duration duration, ArmMode mode);
+
+  // FAILED_PRECONDITION if the lease is over.
+  absl::StatusOr<Grant> Renew(uint64_t lease_id);
+
+  // From anyone: turning off needs no lease.
+  void Disarm();
+  void EmergencyStop() { panel_.EmergencyStop(); }
+
+  // FAILED_PRECONDITION if no fault is latched. `recover_devices` is called first, to clear what devices
+  // latch; its error ends the attempt.
+  absl::Status ClearFault(const std::function<absl::Status()>& recover_devices);
+
+  // INVALID_ARGUMENT: no such joint, or a duration over half a second. FAILED_PRECONDITION: see Renew, or not
+  // armed to jog.
+  absl::Status Jog(uint64_t lease_id, int joint, double velocity_rad_s, absl::Duration duration);
+
+  std::string holder() const { return lease_.holder(); }
+  ArmMode mode() const { return panel_.mode(); }
+
+ private:
+  absl::Status CheckMayArm(ArmMode mode) const;
+
+  const Options options_;
+  const Clock& clock_;
+  OperatorPanel& panel_;
+  const StateBoard& board_;
+  Lease lease_;
+  // Serialises the writers of the panel.
+  absl::Mutex mutex_;
+  uint64_t lease_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Duration lease_duration_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace demorl

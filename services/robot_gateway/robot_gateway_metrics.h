@@ -1,0 +1,65 @@
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "common/metrics/metrics.h"
+#include "common/robot/safety/robot_state.h"
+#include "common/robot/safety/safety_envelope.h"
+
+namespace demorl {
+
+// A gateway's instruments; filled by its housekeeping thread, never by the control loop.
+struct RobotGatewayMetrics {
+  explicit RobotGatewayMetrics(Metrics& metrics)
+      : ticks(metrics.GetCounter("demorl_gateway_ticks_total", "Control ticks run")),
+        missed_ticks(metrics.GetCounter("demorl_gateway_missed_ticks_total", "Control periods skipped")),
+        wake_up_s(metrics.GetHistogram("demorl_gateway_wake_up_latency_seconds",
+                                       "From a tick's schedule to its thread running", LatencyBounds())),
+        compute_s(metrics.GetHistogram("demorl_gateway_tick_compute_seconds",
+                                       "From waking up to the end of a tick's work", LatencyBounds())),
+        policies_refused(metrics.GetCounter("demorl_gateway_policies_refused_total",
+                                            "Policies for another robot or with non-finite weights")),
+        policy_version(metrics.GetGauge("demorl_gateway_policy_version", "Version of the policy in use")),
+        last_return(metrics.GetGauge("demorl_gateway_last_return", "Return of the last finished episode")),
+        episodes(metrics.GetGauge("demorl_gateway_episodes", "Episodes finished since the start")),
+        spool_bytes(metrics.GetGauge("demorl_gateway_spool_bytes", "Bytes waiting for replay on disk")),
+        dropped_records(metrics.GetCounter("demorl_gateway_dropped_records_total",
+                                           "Ticks whose record found the ring full")),
+        missing_replies(
+            metrics.GetGauge("demorl_gateway_missing_replies",
+                             "Questions to actuators without an answer in time, since the bus was opened")),
+        bad_messages(
+            metrics.GetGauge("demorl_gateway_bad_messages",
+                             "Messages of actuators with wrong checksums, since the bus was opened")) {
+    for (int i = 0; i < kNumRobotStates; ++i) {
+      states[i] = &metrics.GetGauge("demorl_gateway_state", "1 for the state that the robot is in",
+                                    {{"state", std::string(Name(static_cast<RobotState>(i)))}});
+    }
+    for (int i = 0; i < kNumClamps; ++i) {
+      clamps[i] = &metrics.GetGauge("demorl_gateway_clamps", "Joint commands changed by the safety envelope",
+                                    {{"reason", std::string(Name(static_cast<Clamp>(i)))}});
+    }
+  }
+
+  static std::vector<double> LatencyBounds() {
+    return {5e-6, 10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 50e-3};
+  }
+
+  Counter& ticks;
+  Counter& missed_ticks;
+  Histogram& wake_up_s;
+  Histogram& compute_s;
+  Counter& policies_refused;
+  Gauge& policy_version;
+  Gauge& last_return;
+  Gauge& episodes;
+  Gauge& spool_bytes;
+  Counter& dropped_records;
+  Gauge& missing_replies;
+  Gauge& bad_messages;
+  std::array<Gauge*, kNumRobotStates> states{};
+  std::array<Gauge*, kNumClamps> clamps{};
+};
+
+}  // namespace demorl
