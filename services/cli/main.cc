@@ -26,6 +26,9 @@ int main(int argc, char** argv) {
   demorl::AddExportCommand(app, &exit_status);
   demorl::AddPolicyCommand(app, &exit_status);
   demorl::AddReplayCommand(app, &exit_status);
+  demorl::AddReplayTicksCommand(app, &exit_status);
+  demorl::AddRobotCommand(app, &exit_status);
+  demorl::AddRobotDemoCommand(app, &exit_status);
   CLI11_PARSE(app, argc, argv);
   return exit_status;
 }

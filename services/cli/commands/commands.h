@@ -17,5 +17,8 @@ void AddCheckConfigCommand(CLI::App& app, int* exit_status);
 void AddExportCommand(CLI::App& app, int* exit_status);
 void AddPolicyCommand(CLI::App& app, int* exit_status);
 void AddReplayCommand(CLI::App& app, int* exit_status);
+void AddReplayTicksCommand(CLI::App& app, int* exit_status);
+void AddRobotCommand(CLI::App& app, int* exit_status);
+void AddRobotDemoCommand(CLI::App& app, int* exit_status);
 
 }  // namespace demorl

@@ -4,22 +4,19 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
 #include "common/concurrency/stop_token.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/run_options.h"
-#include "services/cli/run/free_port.h"
-#include "services/cli/run/python_actor.h"
 #include "services/cli/run/run_access.h"
 #include "services/cli/run/run_folder.h"
 #include "services/cli/run/run_monitor.h"
 #include "services/cli/run/run_report.h"
 #include "services/cli/run/service_names.h"
 #include "services/cli/run/signal_stop.h"
-#include "services/cli/run/task_lookup.h"
+#include "services/cli/up/local_deployment.h"
 #include "services/cli/up/supervisor.h"
 
 namespace demorl {
@@ -27,44 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::demorl::config::v1::RunConfig;
-using ::demorl::config::v1::ServerConfig;
 
 constexpr absl::Duration kTendInterval = absl::Milliseconds(100);
-
-// Gives each service an address, where the configuration leaves the port open, and its folder.
-absl::Status PlaceServices(const fs::path& folder, RunConfig* config) {
-  for (const std::string& service : ServicesOf(*config)) {
-    ServerConfig* server = MutableServerConfig(service, config);
-    const std::string address = server->address();
-    if (address.size() >= 2 && address.substr(address.size() - 2) == ":0") {
-      ASSIGN_OR_RETURN(const int port, FindFreePort());
-      server->set_address(absl::StrCat(address.substr(0, address.size() - 1), port));
-    }
-    if (!server->has_data_dir()) {
-      server->set_data_dir((folder / ServiceFolder(service)).string());
-    }
-  }
-  return absl::OkStatus();
-}
-
-fs::path ProgramFolder() { return fs::read_symlink("/proc/self/exe").parent_path(); }
-
-absl::StatusOr<std::vector<SupervisedProgram>> ProgramsOf(const fs::path& folder, const RunConfig& config) {
-  std::vector<SupervisedProgram> programs;
-  for (const std::string& service : ServicesOf(config)) {
-    SupervisedProgram program{.name = service, .log_file = folder / "logs" / absl::StrCat(service, ".log")};
-    if (service == "actor" && !IsNativeTask(config.environment())) {
-      ASSIGN_OR_RETURN(GymnasiumCommand command, MakePythonActorCommand(config));
-      program.command = std::move(command.arguments);
-      program.environment = std::move(command.environment);
-    } else {
-      const std::string binary = absl::StrCat("demorl-", absl::StrReplaceAll(service, {{"_", "-"}}));
-      program.command = {(ProgramFolder() / binary).string(), "--config", (folder / kServicesFile).string()};
-    }
-    programs.push_back(std::move(program));
-  }
-  return programs;
-}
 
 void Note(const std::string& text) { std::printf("\n%s\n", text.c_str()); }
 
@@ -97,10 +58,11 @@ absl::Status RunUp(const RunOptions& options) {
   ASSIGN_OR_RETURN(std::unique_ptr<RunFolder> folder, RunFolder::Open(OutFolder(options, asked), asked));
   const fs::path path = fs::absolute(folder->path());
   RunConfig config = folder->config();
-  RETURN_IF_ERROR(PlaceServices(path, &config));
+  const std::vector<std::string> services = ServicesOf(config);
+  RETURN_IF_ERROR(PlaceServices(path, services, &config));
   RETURN_IF_ERROR(MakeFolders(path / "logs"));
   RETURN_IF_ERROR(WriteServicesFile(path, config));
-  ASSIGN_OR_RETURN(std::vector<SupervisedProgram> programs, ProgramsOf(path, config));
+  ASSIGN_OR_RETURN(std::vector<SupervisedProgram> programs, ProgramsOf(path, services, config));
   SignalStop signals;
   Supervisor supervisor(std::move(programs), Note);
   RETURN_IF_ERROR(supervisor.StartAll());

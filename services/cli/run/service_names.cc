@@ -8,6 +8,10 @@ namespace demorl {
 using ::demorl::config::v1::RunConfig;
 using ::demorl::config::v1::ServerConfig;
 
+std::string GatewayOf(const RunConfig& config) {
+  return config.services().has_stochlite_gateway() ? "stochlite_gateway" : "leg_gateway";
+}
+
 std::vector<std::string> ServicesOf(const RunConfig& config) {
   std::vector<std::string> services = {"replay", "snapshot"};
   if (LearnsPolicy(config)) {
@@ -19,7 +23,7 @@ std::vector<std::string> ServicesOf(const RunConfig& config) {
   if (config.model_based()) {
     services.emplace_back("mpc_rollout");
   }
-  services.emplace_back("actor");
+  services.emplace_back(config.has_robot() ? GatewayOf(config) : "actor");
   return services;
 }
 
@@ -30,6 +34,8 @@ ServerConfig* MutableServerConfig(const std::string& service, RunConfig* config)
   if (service == "model_trainer") return services->mutable_model_trainer();
   if (service == "mpc_rollout") return services->mutable_mpc_rollout();
   if (service == "sac_learner") return services->mutable_sac_learner();
+  if (service == "leg_gateway") return services->mutable_leg_gateway();
+  if (service == "stochlite_gateway") return services->mutable_stochlite_gateway();
   DEMORL_CHECK_MSG(service == "actor", service);
   return services->mutable_actor();
 }

@@ -11,6 +11,9 @@ namespace demorl {
 // flows into a service that is gone.
 std::vector<std::string> ServicesOf(const demorl::config::v1::RunConfig& config);
 
+// The gateway of a run with a robot, instead of an actor.
+std::string GatewayOf(const demorl::config::v1::RunConfig& config);
+
 // The part of config.services that belongs to a service; made if missing.
 demorl::config::v1::ServerConfig* MutableServerConfig(const std::string& service,
                                                       demorl::config::v1::RunConfig* config);

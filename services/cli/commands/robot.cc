@@ -1,0 +1,201 @@
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/channel_factory.h"
+#include "services/cli/commands/commands.h"
+#include "services/cli/commands/run_options.h"
+#include "services/cli/control_client.h"
+#include "services/cli/robot/robot_check.h"
+#include "services/cli/robot/robot_demo.h"
+#include "services/cli/robot/robot_text.h"
+#include "services/cli/run/signal_stop.h"
+#include "services/robot_gateway/robot_gateway_client.h"
+
+namespace demorl {
+namespace {
+
+namespace pb = ::demorl::gateway::v1;
+
+struct RobotOptions {
+  std::string gateway;
+  std::string holder;
+  double lease_s = 1.5;
+  bool jog = false;
+  bool dry_run = false;
+  bool watch = false;
+  int joint = 0;
+  double velocity_rad_s = 0;
+  double duration_s = 0.5;
+};
+
+std::string DefaultHolder() {
+  char host[256] = {};
+  gethostname(host, sizeof(host) - 1);
+  const char* user = getenv("USER");
+  return absl::StrCat(user == nullptr ? "operator" : user, "@", host);
+}
+
+// The gateway, asked first which run it belongs to.
+absl::StatusOr<std::unique_ptr<RobotGatewayClient>> Connect(const RobotOptions& options) {
+  const std::shared_ptr<grpc::Channel> channel = MakeChannel(options.gateway);
+  ControlClient control(channel);
+  ASSIGN_OR_RETURN(const auto status, control.GetStatus());
+  return std::make_unique<RobotGatewayClient>(channel, status.run_id());
+}
+
+void PrintState(const pb::WatchStateResponse& state) { std::printf("%s\n", StateLine(state).c_str()); }
+
+// Keeps the lease alive and says what the robot does, until told to stop or the robot has stopped by itself.
+absl::Status HoldLease(RobotGatewayClient& client, const pb::ArmResponse& grant, absl::Duration lease,
+                       const StopToken& stop) {
+  pb::RobotState seen = pb::ROBOT_STATE_UNSPECIFIED;
+  while (!stop.WaitFor(lease / 4)) {
+    ASSIGN_OR_RETURN(const pb::RenewLeaseResponse renewed, client.RenewLease(grant.lease_id()));
+    if (renewed.state() == seen) {
+      continue;
+    }
+    seen = renewed.state();
+    ASSIGN_OR_RETURN(const pb::WatchStateResponse state, client.GetState());
+    PrintState(state);
+    if (seen != pb::ROBOT_STATE_ARMING && seen != pb::ROBOT_STATE_ARMED) {
+      return absl::AbortedError(absl::StrCat("the robot has stopped: ", StateLine(state)));
+    }
+  }
+  return client.Disarm();
+}
+
+absl::Status Arm(const RobotOptions& options, RobotGatewayClient& client) {
+  SignalStop stop;
+  const pb::ArmMode mode = options.jog       ? pb::ARM_MODE_JOG
+                           : options.dry_run ? pb::ARM_MODE_DRY_RUN
+                                             : pb::ARM_MODE_LEARN;
+  ASSIGN_OR_RETURN(const pb::ArmResponse grant,
+                   client.Arm(options.holder, absl::Seconds(options.lease_s), mode));
+  const absl::Duration lease =
+      absl::Seconds(grant.lease_duration().seconds()) + absl::Nanoseconds(grant.lease_duration().nanos());
+  std::printf("armed as %s; Ctrl-C disarms\n", options.holder.c_str());
+  std::fflush(stdout);
+  return HoldLease(client, grant, lease, stop.token());
+}
+
+// Arms to jog, moves one joint, and disarms.
+absl::Status Jog(const RobotOptions& options, RobotGatewayClient& client) {
+  constexpr absl::Duration kStep = absl::Milliseconds(100);
+  SignalStop stop;
+  ASSIGN_OR_RETURN(const pb::ArmResponse grant,
+                   client.Arm(options.holder, absl::Seconds(options.lease_s), pb::ARM_MODE_JOG));
+  RETURN_IF_ERROR(WaitForState(client, pb::ROBOT_STATE_ARMED, absl::Seconds(30),
+                               [&] { return client.RenewLease(grant.lease_id()).status(); }));
+  const absl::Time end = absl::Now() + absl::Seconds(options.duration_s);
+  while (absl::Now() < end && !stop.token().stop_requested()) {
+    RETURN_IF_ERROR(client.RenewLease(grant.lease_id()).status());
+    RETURN_IF_ERROR(client.Jog(grant.lease_id(), options.joint, options.velocity_rad_s, 2 * kStep));
+    stop.token().WaitFor(kStep);
+  }
+  ASSIGN_OR_RETURN(const pb::WatchStateResponse state, client.GetState());
+  PrintState(state);
+  return client.Disarm();
+}
+
+absl::Status ShowState(const RobotOptions& options, RobotGatewayClient& client) {
+  if (!options.watch) {
+    ASSIGN_OR_RETURN(const pb::WatchStateResponse state, client.GetState());
+    std::printf("%s", StateTable(state).c_str());
+    return absl::OkStatus();
+  }
+  SignalStop stop;
+  return client.WatchState(absl::Milliseconds(200), [&](const pb::WatchStateResponse& state) {
+    PrintState(state);
+    std::fflush(stdout);
+    return !stop.token().stop_requested();
+  });
+}
+
+absl::Status Check(const RobotOptions& options, RobotGatewayClient& client) {
+  ASSIGN_OR_RETURN(const RobotCheck check, CheckRobot(client, options.holder));
+  std::printf("%s", CheckTable(check).c_str());
+  return check.go() ? absl::OkStatus() : absl::FailedPreconditionError("NO GO");
+}
+
+using RobotAction = std::function<absl::Status(const RobotOptions&, RobotGatewayClient&)>;
+
+CLI::App* AddAction(CLI::App* robot, const std::string& name, const std::string& help,
+                    const std::shared_ptr<RobotOptions>& options, int* exit_status,
+                    const RobotAction& action) {
+  CLI::App* command = robot->add_subcommand(name, help);
+  command->add_option("--gateway", options->gateway, "the gateway's address, host:port")->required();
+  command->callback([=] {
+    absl::StatusOr<std::unique_ptr<RobotGatewayClient>> client = Connect(*options);
+    *exit_status = ReportStatus(absl::StrCat("robot ", name),
+                                client.ok() ? action(*options, **client) : client.status());
+  });
+  return command;
+}
+
+}  // namespace
+
+void AddRobotDemoCommand(CLI::App& app, int* exit_status) {
+  CLI::App* command =
+      app.add_subcommand("robot-demo", "A robot's whole life on this machine, mishaps and all");
+  auto options = std::make_shared<RobotDemoOptions>();
+  auto out = std::make_shared<std::string>();
+  command->add_option("robot", options->robot, "leg or stochlite")
+      ->required()
+      ->check(CLI::IsMember({"leg", "stochlite"}));
+  command->add_flag("--short", options->brief, "Ends within two minutes");
+  command->add_option("--learn", options->learn_s, "Seconds of learning between two mishaps")
+      ->check(CLI::Range(1.0, 1e6));
+  command->add_option("--seed", options->seed);
+  command->add_option("--out", *out, "Folder of the run; runs/<robot>-demo by default");
+  command->callback([=] {
+    options->folder = out->empty() ? absl::StrCat("runs/", options->robot, "-demo") : *out;
+    SignalStop stop;
+    *exit_status = ReportStatus("robot-demo", RunRobotDemo(*options, stop.token()));
+  });
+}
+
+void AddRobotCommand(CLI::App& app, int* exit_status) {
+  auto options = std::make_shared<RobotOptions>();
+  options->holder = DefaultHolder();
+  CLI::App* robot = app.add_subcommand("robot", "arm, stop, watch and check a robot behind a gateway");
+  robot->require_subcommand(1);
+
+  CLI::App* arm =
+      AddAction(robot, "arm", "lets the robot move as long as this command runs", options, exit_status, Arm);
+  arm->add_option("--holder", options->holder, "who holds the robot, as others see it");
+  arm->add_option("--lease", options->lease_s, "seconds without a heartbeat after which the robot stops")
+      ->check(CLI::Range(0.2, 60.0));
+  CLI::Option* jog_flag = arm->add_flag("--jog", options->jog, "to hold still and be jogged, not to learn");
+  arm->add_flag("--dry-run", options->dry_run, "with motors off")->excludes(jog_flag);
+
+  AddAction(robot, "disarm", "turns the motors off", options, exit_status,
+            [](const RobotOptions&, RobotGatewayClient& client) { return client.Disarm(); });
+  AddAction(robot, "estop", "stops the robot at once; latched until `clear`", options, exit_status,
+            [](const RobotOptions& options, RobotGatewayClient& client) {
+              return client.EmergencyStop(options.holder);
+            });
+  AddAction(robot, "clear", "ends a latched fault, on the gateway's own machine", options, exit_status,
+            [](const RobotOptions&, RobotGatewayClient& client) { return client.ClearFault(); });
+  CLI::App* state = AddAction(robot, "state", "what the robot does", options, exit_status, ShowState);
+  state->add_flag("--watch", options->watch, "goes on, a line each 0.2 s");
+
+  CLI::App* jog = AddAction(robot, "jog", "moves one joint", options, exit_status, Jog);
+  jog->add_option("joint", options->joint, "number of the joint, from 0")->required();
+  jog->add_option("velocity", options->velocity_rad_s, "rad/s")->required();
+  jog->add_option("--duration", options->duration_s, "seconds")->check(CLI::Range(0.05, 60.0));
+  jog->add_option("--holder", options->holder, "who holds the robot, as others see it");
+
+  CLI::App* check = AddAction(robot, "check", "goes through what must be well before arming; motors stay off",
+                              options, exit_status, Check);
+  check->add_option("--holder", options->holder, "who holds the robot, as others see it");
+}
+
+}  // namespace demorl
