@@ -369,9 +369,12 @@ absl::StatusOr<std::optional<RecordSpool::Record>> RecordSpool::Reader::Next() {
       ASSIGN_OR_RETURN(readable, OpenFile(file.first_sequence));
     }
     while (readable && offset_ < file.num_bytes) {
-      ASSIGN_OR_RETURN(std::optional<Record> record, ReadRecord(file.num_bytes));
-      if (record.has_value() && record->sequence > sequence_) {
-        sequence_ = record->sequence;
+      absl::StatusOr<std::optional<Record>> record = ReadRecord(file.num_bytes);
+      if (!record.ok()) {
+        return record;
+      }
+      if (record->has_value() && (*record)->sequence > sequence_) {
+        sequence_ = (*record)->sequence;
         return record;
       }
     }
