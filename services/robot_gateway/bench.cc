@@ -20,8 +20,11 @@
 #include "common/base/status_macros.h"
 #include "services/robot_gateway/bench_disturbance.h"
 #include "services/robot_gateway/bench_figures.h"
+#include "services/robot_gateway/bench_recording.h"
 #include "services/robot_gateway/bench_tight_loop.h"
 #include "services/robot_gateway/bench_window.h"
+#include "spdlog/sinks/stdout_sinks.h"
+#include "spdlog/spdlog.h"
 
 namespace demorl {
 namespace {
@@ -90,6 +93,8 @@ std::vector<BenchCase> AllCases() {
       {.name = "idle", .disturb = Make<Disturbance>},
       {.name = "idle_in_turns", .disturb = Make<Disturbance>, .takes_turns = true},
       {.name = "policy_swap", .disturb = Make<PolicySwaps>},
+      {.name = "replay_killed", .disturb = ReplayKills::Start},
+      {.name = "disk_full", .disturb = FullDisk::Start},
       {.name = "stress_ng_cpu_2", .disturb = CpuStress::Start},
       {.name = "logging_100_mb_s", .disturb = DiskLogging::Start},
   };
@@ -105,13 +110,18 @@ double LoadAverage() {
 absl::Status MeasureCase(const BenchCase& bench_case, const BenchOptions& options,
                          const std::filesystem::path& folder) {
   Tell(absl::StrCat("case ", bench_case.name));
-  ASSIGN_OR_RETURN(const auto disturbance, bench_case.disturb(folder));
+  const auto disturbance = bench_case.disturb(folder);
+  if (absl::IsPermissionDenied(disturbance.status()) || absl::IsNotFound(disturbance.status())) {
+    Tell(absl::StrCat("left out: ", disturbance.status().ToString()));
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(disturbance.status());
   std::vector<WindowSamples> windows;
   RealtimeReport report;
   for (int i = 0; i < kWindows; ++i) {
     BenchWindow window(
         {.duration = absl::Seconds(options.seconds) / kWindows, .cpu = options.cpu, .folder = folder},
-        disturbance.get());
+        disturbance->get());
     ASSIGN_OR_RETURN(auto samples,
                      bench_case.takes_turns ? window.MeasureInTurns() : window.MeasureTogether());
     windows.push_back(std::move(samples));
@@ -171,6 +181,7 @@ absl::Status Run(int argc, char** argv) {
 }  // namespace demorl
 
 int main(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("robot_bench"));  // stdout is for figures
   const absl::Status status = demorl::Run(argc, argv);
   if (!status.ok()) {
     demorl::Tell(status.ToString());

@@ -17,19 +17,6 @@ namespace {
 constexpr int kObservations = 8;
 constexpr int kActions = 2;
 
-std::vector<JointLimits> WideLimits(int num_joints) {
-  return std::vector<JointLimits>(num_joints, {.joint_name = "joint",
-                                               .minimum_position_rad = -2,
-                                               .maximum_position_rad = 2,
-                                               .soft_zone_rad = 0.1,
-                                               .soft_zone_stiffness_nm_rad = 10,
-                                               .maximum_velocity_rad_s = 20,
-                                               .maximum_torque_nm = 2,
-                                               .maximum_torque_rate_nm_s = 500,
-                                               .safe_damping_nm_s_rad = 0.2,
-                                               .hold_stiffness_nm_rad = 5});
-}
-
 void AddLayer(const std::string& name, int outputs, int inputs, Random& random, TensorFile& file) {
   NamedTensor weight{.shape = {outputs, inputs}, .values = std::vector<float>(outputs * inputs)};
   for (float& value : weight.values) {
@@ -82,6 +69,19 @@ void LegSizedTask::Command(const RobotMeasurement&, std::span<const float> actio
   }
 }
 
+std::vector<JointLimits> LegSizedLimits() {
+  return std::vector<JointLimits>(2, {.joint_name = "joint",
+                                      .minimum_position_rad = -2,
+                                      .maximum_position_rad = 2,
+                                      .soft_zone_rad = 0.1,
+                                      .soft_zone_stiffness_nm_rad = 10,
+                                      .maximum_velocity_rad_s = 20,
+                                      .maximum_torque_nm = 2,
+                                      .maximum_torque_rate_nm_s = 500,
+                                      .safe_damping_nm_s_rad = 0.2,
+                                      .hold_stiffness_nm_rad = 5});
+}
+
 TensorFile RandomLegPolicy(uint64_t seed) {
   Random random(seed);
   TensorFile file;
@@ -107,7 +107,7 @@ BenchRobot::BenchRobot()
       // A long stall of the machine is to be measured, not to disarm the robot.
       robot_loop_(
           {.control_period = kBenchPeriod, .max_missed_ticks = 1 << 20, .random_actions_allowed = false},
-          {.task = &task_, .bus = &bus_, .panel = &panel_, .records = &records_, .limits = WideLimits(2)},
+          {.task = &task_, .bus = &bus_, .panel = &panel_, .records = &records_, .limits = LegSizedLimits()},
           /*seed=*/1) {
   robot_loop_.SetLearningStarted(true);
   panel_.SetLeaseExpiry(absl::InfiniteDuration());

@@ -59,6 +59,9 @@ class LegSizedTask final : public RobotTask {
   std::array<float, 2> last_action_{};
 };
 
+// Limits that a robot of this task never reaches.
+std::vector<JointLimits> LegSizedLimits();
+
 // A policy of 2 x 256 units with random weights, as a learner would publish it for LegSizedTask.
 TensorFile RandomLegPolicy(uint64_t seed);
 absl::StatusOr<std::unique_ptr<LoopPolicy>> MakeLoopPolicy(const TensorFile& file, uint64_t version);
