@@ -189,9 +189,11 @@ absl::Status RobotGatewayComponent::OpenTickLog() {
 
 absl::Status RobotGatewayComponent::Prepare() {
   RETURN_IF_ERROR(OpenTickLog());
-  ASSIGN_OR_RETURN(spool_, RecordSpool::Open({.folder = std::filesystem::path(parts_.data_dir) / "spool",
-                                              .max_bytes = parts_.setup.recording().spool_bytes(),
-                                              .when_full = RecordSpool::WhenFull::kDropOldest}));
+  // One per run: what another run has left must not go to this one's replay.
+  ASSIGN_OR_RETURN(
+      spool_, RecordSpool::Open({.folder = std::filesystem::path(parts_.data_dir) / "spool" / parts_.run_id,
+                                 .max_bytes = parts_.setup.recording().spool_bytes(),
+                                 .when_full = RecordSpool::WhenFull::kDropOldest}));
   ASSIGN_OR_RETURN(delivery_, SpoolDelivery::Open(spool_.get()));
   const EnvironmentSpec& spec = parts_.task->spec();
   recorder_ = std::make_unique<TransitionRecorder>(

@@ -40,7 +40,8 @@ absl::Status DemoOperator::WaitFor(const std::string& what, absl::Duration patie
 }
 
 absl::Status DemoOperator::WaitUntilThere(absl::Duration patience) {
-  return WaitFor("the gateway", patience, [](const State& state) { return state.num_ticks() > 100; });
+  return WaitFor("the gateway", patience,
+                 [](const State& state) { return state.state() != pb::ROBOT_STATE_UNSPECIFIED; });
 }
 
 absl::Status DemoOperator::Expect(pb::RobotState state, const std::string& reason, absl::Duration patience) {
