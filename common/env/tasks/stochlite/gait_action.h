@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <span>
 
 #include "common/env/tasks/stochlite/legs.h"
@@ -26,5 +27,8 @@ struct Gait {
 // What `action` [15] in [-1, 1] asks for: X-shifts, Y-shifts, Z-shifts by leg, then forward, lateral and yaw.
 // Values outside are clipped, non-finite ones count as 0. Source: the authors' stochlite_pybullet_env.py.
 Gait GaitFromAction(std::span<const double> action);
+
+// The action that asks for `gait`.
+std::array<double, kActionSize> ActionFromGait(const Gait& gait);
 
 }  // namespace demorl::stochlite

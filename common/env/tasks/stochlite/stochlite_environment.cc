@@ -193,7 +193,8 @@ void StochLiteEnvironment::Measure() {
             .angular_velocity_rad_s = TurnAboutVertical(turning, attitude.yaw_rad),
             .plane = plane_.angles(),
             .command = draw_.command,
-            .gait_phase_rad = generator_.Phase(Leg::kFrontLeft)};
+            .gait_phase_rad = generator_.Phase(Leg::kFrontLeft),
+            .gait = generator_.state().gait};
 }
 
 double StochLiteEnvironment::JointPower_w() const {
@@ -228,10 +229,12 @@ void StochLiteEnvironment::Observe(std::span<double> observation) const {
 
 MujocoEnvironment::Outcome StochLiteEnvironment::Evaluate(std::span<const double>, const Anchor&,
                                                           const Anchor&) const {
-  const std::array<float, 3> pose = {static_cast<float>(state_.height_m),
-                                     static_cast<float>(state_.attitude.roll_rad),
-                                     static_cast<float>(state_.attitude.pitch_rad)};
-  if (Terminates(pose)) {
+  // As a learned model's predictions are judged, in single precision.
+  std::array<double, ObservationSize(ObservationSet::kFull)> observation{};
+  std::array<float, ObservationSize(ObservationSet::kFull)> rounded{};
+  WriteObservation(options_.observation, state_, std::span(observation).first(spec().observation_size));
+  std::ranges::copy(observation, rounded.begin());
+  if (TerminationRuleOf(options_.observation)(rounded)) {
     return {.reward = 0, .terminated = true};
   }
   return {.reward = StepReward(state_, draw_.slope, JointPower_w())};

@@ -17,7 +17,9 @@ NativeTask Task(std::string id, const TwinOptions& options) {
   auto make = [spec, options](uint64_t seed) -> absl::StatusOr<std::unique_ptr<Environment>> {
     return StochLiteEnvironment::Create(spec, seed, options);
   };
-  return {.spec = spec, .termination_rule = stochlite::Terminates, .make = std::move(make)};
+  return {.spec = spec,
+          .termination_rule = stochlite::TerminationRuleOf(options.observation),
+          .make = std::move(make)};
 }
 
 }  // namespace

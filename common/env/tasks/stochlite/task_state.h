@@ -1,6 +1,7 @@
 #pragma once
 
 #include "common/env/tasks/stochlite/attitude.h"
+#include "common/env/tasks/stochlite/gait_action.h"
 #include "common/env/tasks/stochlite/legs.h"
 #include "common/env/tasks/stochlite/plane_estimate.h"
 
@@ -30,6 +31,8 @@ struct TaskState {
   VelocityCommand command;
   // Phase of the trot, of the front left leg.
   double gait_phase_rad = 0;
+  // As the trot generator follows it.
+  Gait gait;
 };
 
 }  // namespace demorl::stochlite

@@ -86,9 +86,9 @@ TEST(StochLiteModelTest, UrdfInertiasAreThoseOfTheLinksAboutTheTorsosOrigin) {
 }
 
 TEST(StochLiteTaskTest, IdsHaveTheirObservationsAndActions) {
-  for (const auto& [id, size] : std::vector<std::pair<std::string, int>>{{"StochLite-v0", 17},
-                                                                         {"StochLiteRobust-v0", 17},
-                                                                         {"StochLiteSlope5-v0", 17},
+  for (const auto& [id, size] : std::vector<std::pair<std::string, int>>{{"StochLite-v0", 32},
+                                                                         {"StochLiteRobust-v0", 32},
+                                                                         {"StochLiteSlope5-v0", 32},
                                                                          {"StochLiteAuthors-v0", 8}}) {
     ASSERT_OK_AND_ASSIGN(const EnvironmentSpec spec, GetEnvironmentSpec(id));
     EXPECT_EQ(spec.observation_size, size) << id;
@@ -107,8 +107,8 @@ TEST(StochLiteTaskTest, SlopeFiveIsFiveDegreesUphillWithHalfAMetreASecondAskedFo
   for (int episode = 0; episode < 3; ++episode) {
     const Timestep first = environment->Reset();
     // Estimated while the torso has not yet settled.
-    EXPECT_NEAR(first.observation[10], 0, 0.021);
-    EXPECT_NEAR(first.observation[11], -5 * kDegree, 0.021);
+    EXPECT_NEAR(0.1 * first.observation[10], 0, 0.021);
+    EXPECT_NEAR(0.1 * first.observation[11], -5 * kDegree, 0.021);
     EXPECT_EQ(first.observation[12], 1);
   }
 }

@@ -45,6 +45,17 @@ TEST(GaitActionTest, ScalesShiftsAndVelocities) {
   EXPECT_EQ(gait.yaw_rate_rad_s, 2);  // clipped
 }
 
+TEST(GaitActionTest, GivesTheActionBack) {
+  std::array<double, kActionSize> action;
+  for (int i = 0; i < kActionSize; ++i) {
+    action[i] = 0.13 * i - 0.9;
+  }
+  const std::array<double, kActionSize> back = ActionFromGait(GaitFromAction(action));
+  for (int i = 0; i < kActionSize; ++i) {
+    EXPECT_NEAR(back[i], action[i], 1e-12);
+  }
+}
+
 TEST(GaitActionTest, NonFiniteActionsAskForNothing) {
   std::array<double, kActionSize> action;
   action.fill(NAN);
