@@ -20,8 +20,7 @@ struct JointRange {
 // Torques act at once, so that it needs no last action to be Markov.
 enum class LegObservation {
   // 8: cos and sin of the phase, joint positions, joint velocities in units of kLegVelocityUnit_rad_s, offset
-  // of the foot
-  // from its point of the path in units of kLegOffsetUnit_m.
+  // of the foot from its point of the path in units of kLegOffsetUnit_m.
   kTracking,
   kAuthors,        // 7: phase, joint positions, joint velocities, last action
   kWithoutAction,  // 5: phase, joint positions, joint velocities
