@@ -117,6 +117,9 @@ std::vector<Figure> CaseFigures(const std::vector<WindowSamples>& windows, doubl
   add("robot_tick_compute_p99.9", "us", [](const auto& window) {
     return Quantile(window.compute_us, 0.999);
   }).bar = 0.1 * period_us;
+  add("robot_late_wake_ups", "1", [&](const auto& window) {
+    return CountFrom(window.wake_up_us, period_us);
+  }).limit = CountFrom(all.cyclictest_us, period_us);
   Figure& overruns = add("robot_overruns", "1", [](const auto& window) { return window.overruns; });
   overruns.limit = CountFrom(all.cyclictest_us, period_us);
   overruns.bar = overruns.limit;

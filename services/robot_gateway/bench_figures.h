@@ -51,7 +51,9 @@ struct Figure {
 // Prints one JSON line.
 void PrintFigure(const Figure& figure, const FigureContext& context);
 
-// The figures of a case, from its windows.
+// The figures of a case, from its windows. Of cyclictest a wake-up that is late by a period or more counts as
+// an overrun; of the loop so does a tick that is stalled after a timely wake-up, so late wake-ups alone are a
+// figure too.
 std::vector<Figure> CaseFigures(const std::vector<WindowSamples>& windows, double period_us);
 
 }  // namespace demorl
