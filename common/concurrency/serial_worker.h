@@ -14,7 +14,8 @@
 
 namespace demorl {
 
-// One thread that may block, for calls that must be made one after the other: waiting for a disk, a device. Thread-safe.
+// One thread that may block, for calls that must be made one after the other: waiting for a disk, a device.
+// Thread-safe.
 class SerialWorker {
  public:
   // `thread_name`: at most 15 characters.

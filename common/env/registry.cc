@@ -15,10 +15,10 @@ using TaskMap = std::map<std::string, NativeTask, std::less<>>;
 
 TaskMap CollectTasks() {
   TaskMap tasks;
-  for (const auto& family : {InvertedPendulumTasks, InvertedDoublePendulumTasks, HopperTasks,
-                             HalfCheetahTasks, Walker2dTasks, AntTasks, HumanoidTasks, HumanoidStandupTasks,
-                             SwimmerTasks, ReacherTasks, PusherTasks, CartpoleSwingUpTasks, Leg2RTasks,
-                             StochLiteTasks}) {
+  for (const auto& family :
+       {InvertedPendulumTasks, InvertedDoublePendulumTasks, HopperTasks, HalfCheetahTasks, Walker2dTasks,
+        AntTasks, HumanoidTasks, HumanoidStandupTasks, SwimmerTasks, ReacherTasks, PusherTasks,
+        CartpoleSwingUpTasks, Leg2RTasks, StochLiteTasks}) {
     for (NativeTask& task : family()) {
       const std::string id = task.spec.environment_id;
       DEMORL_CHECK_MSG(tasks.emplace(id, std::move(task)).second, id);

@@ -1,5 +1,6 @@
 #include "services/robot_gateway/control_host.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "spdlog/spdlog.h"
 
@@ -16,6 +17,7 @@ absl::Status ControlHost::Start() {
 
 void ControlHost::Stop() {
   absl::MutexLock lock(&mutex_);
+  stopped_ = true;
   StopLoop();
 }
 
@@ -34,14 +36,37 @@ void ControlHost::StopLoop() {
   past_.num_ticks += loop_->num_ticks();
   past_.num_missed += loop_->num_missed();
   loop_.reset();
+  // Nobody is there any more to end what was commanded last.
+  bus_.Write(std::vector<JointCommand>(bus_.num_joints()));
 }
 
 absl::Status ControlHost::RecoverDevices() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stopped_) {
+      return absl::UnavailableError("the gateway ends");
+    }
+    StopLoop();
+  }
+  absl::Status recovered;
+  {
+    absl::MutexLock lock(&recovery_mutex_);
+    recovered = bus_.ClearFaults();
+  }
   absl::MutexLock lock(&mutex_);
-  StopLoop();
-  const absl::Status recovered = bus_.ClearFaults();
-  RETURN_IF_ERROR(StartLoop());
+  if (!stopped_) {
+    RETURN_IF_ERROR(StartLoop());
+  }
   return recovered;
+}
+
+std::string ControlHost::DescribeFault(uint32_t fault) const {
+  if (!recovery_mutex_.TryLock()) {
+    return absl::StrCat("fault ", fault);
+  }
+  const std::string description = bus_.DescribeFault(fault);
+  recovery_mutex_.Unlock();
+  return description;
 }
 
 void ControlHost::TakeTimings(absl::FunctionRef<void(const TickTiming&)> visit) {

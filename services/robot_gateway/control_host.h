@@ -31,7 +31,7 @@ class ControlHost {
 
   // Logs what the system has refused. INVALID_ARGUMENT for real-time options that this machine cannot have.
   absl::Status Start();
-  // Idempotent.
+  // For good, motors off. Idempotent.
   void Stop();
 
   // Halts the loop, clears what the devices latch, and goes on; the loop goes on whatever comes of it. The
@@ -40,6 +40,9 @@ class ControlHost {
 
   // Hands every timing since the last call to `visit`.
   void TakeTimings(absl::FunctionRef<void(const TickTiming&)> visit);
+
+  // In words, as far as the bus can be asked just now.
+  std::string DescribeFault(uint32_t fault) const;
 
   Timings timings() const;
   // What the system has refused, one line each.
@@ -52,7 +55,10 @@ class ControlHost {
   const ControlLoop::Options options_;
   RobotLoop& body_;
   ActuatorBus& bus_;
+  // The bus while the loop is halted; taken alone.
+  mutable absl::Mutex recovery_mutex_;
   mutable absl::Mutex mutex_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<ControlLoop> loop_ ABSL_GUARDED_BY(mutex_);
   // Of loops that have ended.
   Timings past_ ABSL_GUARDED_BY(mutex_);

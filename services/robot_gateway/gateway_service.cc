@@ -283,7 +283,7 @@ void GatewayServiceImpl::FillState(pb::WatchStateResponse* response) const {
     *joint.mutable_age() = ToProto(finished - measured.time);
   }
   *response->mutable_control_period() = ToProto(parts_.control_period);
-  response->set_mode(ToProto(parts_.desk->mode()));
+  response->set_mode(ToProto(last.mode));
   bool commands_finite = true;
   for (size_t i = 0; i < parts_.joint_names.size(); ++i) {
     commands_finite = commands_finite && std::isfinite(last.requested[i].torque_nm) &&

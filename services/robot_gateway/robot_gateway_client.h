@@ -13,7 +13,8 @@
 
 namespace demorl {
 
-// A robot's gateway as its operators reach it. Every call has a deadline of a few seconds. Thread-safe.
+// A robot's gateway as its operators reach it. Every call but WatchState has a deadline of a few seconds.
+// Thread-safe.
 class RobotGatewayClient {
  public:
   RobotGatewayClient(std::shared_ptr<grpc::Channel> channel, std::string run_id);

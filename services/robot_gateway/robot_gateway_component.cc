@@ -87,6 +87,7 @@ class RobotGatewayComponent final : public ServiceComponent {
   TickLogHeader LogHeader() const;
   absl::Status OpenTickLog();
   std::unique_ptr<ReplayWriter> OpenWriter();
+  void AwaitMotorsOff(absl::Time deadline);
   void KeepHouse();
   void ReportTimings();
   void ReportState();
@@ -156,7 +157,7 @@ GatewayServiceImpl::Parts RobotGatewayComponent::ServiceParts() {
           .desk = &desk_,
           .board = &board_,
           .figures = [this] { return Figures(); },
-          .describe_fault = [this](uint32_t fault) { return parts_.devices.bus->DescribeFault(fault); },
+          .describe_fault = [this](uint32_t fault) { return host_.DescribeFault(fault); },
           .recover_devices = [this] { return host_.RecoverDevices(); }};
 }
 
@@ -252,21 +253,30 @@ absl::Status RobotGatewayComponent::Drain(absl::Time deadline) {
     return drain_status_;
   }
   drained_ = true;
-  desk_.Disarm();
-  const absl::Time disarm_deadline = std::min(deadline, absl::Now() + kDisarmTime);
-  while (started_ && board_.Get().last.state != RobotState::kDisarmed && absl::Now() < disarm_deadline) {
-    stop_.token().WaitFor(control_period());
-  }
+  desk_.Close();
+  AwaitMotorsOff(deadline);
   host_.Stop();
   service_->Close();
-  policies_->Close();
   stop_.RequestStop();
   if (housekeeping_.joinable()) {
     housekeeping_.join();
   }
-  drain_status_ = recorder_->Drain(deadline);
-  drain_status_.Update(uploader_->Drain(deadline));
+  // What Prepare has not made, since something failed, is not there.
+  if (policies_ != nullptr) {
+    policies_->Close();
+    drain_status_ = recorder_->Drain(deadline);
+    drain_status_.Update(uploader_->Drain(deadline));
+  }
   return drain_status_;
+}
+
+// A safe action that is under way is finished first.
+void RobotGatewayComponent::AwaitMotorsOff(absl::Time deadline) {
+  const absl::Duration safe_action = absl::Seconds(parts_.setup.safety().safe_action_time_s());
+  const absl::Time patience = std::min(deadline, absl::Now() + safe_action + kDisarmTime);
+  while (started_ && !desk_.MotorsAreOff() && absl::Now() < patience) {
+    stop_.token().WaitFor(kHousekeepingPeriod);
+  }
 }
 
 ComponentStatus RobotGatewayComponent::Status() const {
@@ -355,10 +365,10 @@ void RobotGatewayComponent::ReportState() {
   metrics.episodes.Set(static_cast<double>(summary.episodes));
   metrics.last_return.Set(summary.last_return);
   metrics.policy_version.Set(static_cast<double>(policies_->version()));
-  metrics.dropped_records.Increment(static_cast<double>(
-      loop_.num_dropped_records() - std::exchange(reported_dropped_, loop_.num_dropped_records())));
-  metrics.policies_refused.Increment(static_cast<double>(
-      policies_->num_refused() - std::exchange(reported_refused_, policies_->num_refused())));
+  const uint64_t dropped = loop_.num_dropped_records(), refused = policies_->num_refused();
+  metrics.dropped_records.Increment(static_cast<double>(dropped - std::exchange(reported_dropped_, dropped)));
+  metrics.policies_refused.Increment(
+      static_cast<double>(refused - std::exchange(reported_refused_, refused)));
 }
 
 absl::Status CheckContext(const ServiceContext& context) {

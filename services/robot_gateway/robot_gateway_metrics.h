@@ -25,13 +25,7 @@ struct RobotGatewayMetrics {
         episodes(metrics.GetGauge("demorl_gateway_episodes", "Episodes finished since the start")),
         spool_bytes(metrics.GetGauge("demorl_gateway_spool_bytes", "Bytes waiting for replay on disk")),
         dropped_records(metrics.GetCounter("demorl_gateway_dropped_records_total",
-                                           "Ticks whose record found the ring full")),
-        missing_replies(
-            metrics.GetGauge("demorl_gateway_missing_replies",
-                             "Questions to actuators without an answer in time, since the bus was opened")),
-        bad_messages(
-            metrics.GetGauge("demorl_gateway_bad_messages",
-                             "Messages of actuators with wrong checksums, since the bus was opened")) {
+                                           "Ticks whose record found the ring full")) {
     for (int i = 0; i < kNumRobotStates; ++i) {
       states[i] = &metrics.GetGauge("demorl_gateway_state", "1 for the state that the robot is in",
                                     {{"state", std::string(Name(static_cast<RobotState>(i)))}});
@@ -56,8 +50,6 @@ struct RobotGatewayMetrics {
   Gauge& episodes;
   Gauge& spool_bytes;
   Counter& dropped_records;
-  Gauge& missing_replies;
-  Gauge& bad_messages;
   std::array<Gauge*, kNumRobotStates> states{};
   std::array<Gauge*, kNumClamps> clamps{};
 };

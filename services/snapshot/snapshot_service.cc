@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/concurrency/serial_worker.h"
 #include "common/rpc/grpc_status.h"
 #include "demorl/snapshot/v1/snapshot_service.grpc.pb.h"
-#include "common/concurrency/serial_worker.h"
 #include "services/snapshot/snapshot_conversion.h"
 #include "services/snapshot/watch_response.h"
 

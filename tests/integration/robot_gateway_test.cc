@@ -1,5 +1,6 @@
 // A gateway of a fake robot against the real replay and snapshot services, over channels inside the process.
 
+#include <fstream>
 #include <functional>
 
 #include "common/config/loader.h"
@@ -143,7 +144,8 @@ TEST_F(RobotGatewayTest, AnEmergencyStopIsLatchedUntilItIsCleared) {
   });
   EXPECT_THAT(client_->Arm("ann", absl::Seconds(5), pb::ARM_MODE_LEARN),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("emergency_stop")));
-  ASSERT_OK(client_->ClearFault());
+  // Not before the safe action is over.
+  AwaitState([&](const pb::WatchStateResponse&) { return client_->ClearFault().ok(); });
   AwaitState(pb::ROBOT_STATE_DISARMED);
   EXPECT_NO_FATAL_FAILURE(Arm());
 }
@@ -156,11 +158,13 @@ TEST_F(RobotGatewayTest, OperatorsOfAnotherRunAreRefused) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("belongs to run run")));
 }
 
-TEST_F(RobotGatewayTest, JoggingMovesAJointAndRecordsNothing) {
+TEST_F(RobotGatewayTest, JoggingIsForTheHolderAndRecordsNothing) {
   StartServices();
   StartGateway();
   ASSERT_NO_FATAL_FAILURE(Arm(pb::ARM_MODE_JOG));
   EXPECT_OK(client_->Jog(lease_id_, 1, 0.1, absl::Milliseconds(100)));
+  EXPECT_THAT(client_->Jog(lease_id_ + 1, 1, 0.1, absl::Milliseconds(100)),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("is over")));
   EXPECT_THAT(client_->Jog(lease_id_, 7, 0.1, absl::Milliseconds(100)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("from 0 to 1")));
   const uint64_t ticks = state_.num_ticks();
@@ -197,6 +201,10 @@ TEST_F(RobotGatewayTest, SaysWhatAConfigurationLacks) {
   context_ = whole;
   context_.config.mutable_robot()->mutable_joints(0)->clear_maximum_torque_nm();
   expect_refused(absl::StatusCode::kInvalidArgument, "joint a: maximum_torque_nm is not set");
+  context_ = whole;
+  std::ofstream(folder_ / "file") << "no folder";
+  context_.data_dir = (folder_ / "file").string();
+  EXPECT_FALSE(Make().ok());
   context_ = whole;
   EXPECT_THAT(MakeRobotGateway(context_, "leg_gateway", std::make_unique<FakeRobotTask>(kNumJoints)).status(),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("serial port nowhere")));

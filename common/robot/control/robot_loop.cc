@@ -1,12 +1,29 @@
 #include "common/robot/control/robot_loop.h"
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <utility>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
 
 namespace demorl {
+namespace {
+
+// How far a jogged joint's target may be ahead of the joint.
+constexpr double kMaxJogLeadRad = 0.1;
+
+bool IsGone(const BusResult& result) {
+  return result.code == BusResult::Code::kClosed || result.code == BusResult::Code::kFailed;
+}
+
+template <size_t N>
+bool AllFinite(const std::array<double, N>& values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
+
+}  // namespace
 
 RobotLoop::RobotLoop(const RobotLoopOptions& options, Parts parts, uint64_t seed)
     : options_(options),
@@ -20,12 +37,17 @@ RobotLoop::RobotLoop(const RobotLoopOptions& options, Parts parts, uint64_t seed
   DEMORL_CHECK(parts_.bus->num_joints() == num_joints_ && parts_.limits.size() == num_joints_);
   DEMORL_CHECK(num_joints_ <= kMaxJoints && observation_size_ <= kMaxObservationSize &&
                action_size_ <= kMaxActionSize);
+  // Who has never answered has not answered for too long.
+  missed_replies_.fill(options.max_missed_replies + 1);
 }
 
 void RobotLoop::RunTick(const Tick& tick) {
   policies_.Take(policy_);
   ReadSensors(tick);
-  StepArming(tick, CheckSensors(tick));
+  const std::optional<ArmMode> arm = parts_.panel->TakeArm();
+  // An armed robot keeps its mode.
+  const ArmMode mode = MotorsAct() ? mode_ : arm.value_or(mode_);
+  StepArming(tick, arm.has_value(), mode, CheckSensors(tick, mode));
   ChooseCommands(tick);
   WriteCommands(tick.woke);
   Record(tick);
@@ -38,8 +60,10 @@ RobotMeasurement RobotLoop::Measurement(absl::Duration now) {
 void RobotLoop::ReadSensors(const Tick& tick) {
   const std::span<JointMeasurement> joints = Measured();
   const absl::Duration deadline = tick.woke + options_.reply_share * options_.control_period;
+  // Of the last tick's write.
+  bus_is_gone_ = std::exchange(write_has_failed_, false);
   const BusResult result = parts_.bus->Read(deadline, joints);
-  bus_is_gone_ = result.code == BusResult::Code::kClosed || result.code == BusResult::Code::kFailed;
+  bus_is_gone_ = bus_is_gone_ || IsGone(result);
   for (int i = 0; i < num_joints_; ++i) {
     missed_replies_[i] = joints[i].fresh ? 0 : missed_replies_[i] + 1;
   }
@@ -48,32 +72,38 @@ void RobotLoop::ReadSensors(const Tick& tick) {
   }
 }
 
+bool RobotLoop::ImuIsWell(absl::Duration now) const {
+  const ImuSample& imu = record_.imu;
+  return imu_has_spoken_ && now - imu.time <= options_.max_imu_age && AllFinite(imu.orientation) &&
+         AllFinite(imu.angular_velocity_rad_s) && AllFinite(imu.acceleration_m_s2);
+}
+
 bool RobotLoop::RepliesAreMissing() {
   return bus_is_gone_ || std::any_of(missed_replies_.begin(), missed_replies_.begin() + num_joints_,
                                      [&](int missed) { return missed > options_.max_missed_replies; });
 }
 
 // What this tick has found, the gravest first; kNone if the robot may act.
-StopReason RobotLoop::CheckSensors(const Tick& tick) {
+StopReason RobotLoop::CheckSensors(const Tick& tick, ArmMode mode) {
   if (RepliesAreMissing()) {
     return StopReason::kRepliesLost;
   }
   if (const auto verdict = envelope_.CheckMeasurements(Measured()); verdict.reason != StopReason::kNone) {
     return verdict.reason;
   }
-  if (parts_.imu != nullptr && (!imu_has_spoken_ || tick.woke - record_.imu.time > options_.max_imu_age)) {
+  if (parts_.imu != nullptr && !ImuIsWell(tick.woke)) {
     return StopReason::kSensorsLost;
   }
   if (tick.missed > static_cast<uint64_t>(options_.max_missed_ticks)) {
     return StopReason::kDeadlineMissed;
   }
-  if (arming_.state() == RobotState::kArmed) {
+  if (arming_.state() == RobotState::kArmed && !MotorsStayOff()) {
     if (const auto verdict = envelope_.CheckTracking(Measured(), Commanded());
         verdict.reason != StopReason::kNone) {
       return verdict.reason;
     }
   }
-  if (parts_.panel->mode() != ArmMode::kJog) {
+  if (mode != ArmMode::kJog) {
     const bool has_policy = policy_ != nullptr && tick.woke - policy_->received <= options_.max_policy_age;
     const bool may_act_at_random = options_.random_actions_allowed && policy_ == nullptr;
     return has_policy || may_act_at_random ? StopReason::kNone : StopReason::kPolicyStale;
@@ -81,18 +111,22 @@ StopReason RobotLoop::CheckSensors(const Tick& tick) {
   return StopReason::kNone;
 }
 
-void RobotLoop::StepArming(const Tick& tick, StopReason finding) {
+void RobotLoop::StepArming(const Tick& tick, bool arm, ArmMode mode, StopReason finding) {
   OperatorPanel& panel = *parts_.panel;
   const bool acted = MotorsAct();
   arming_.Step({.now = tick.woke,
-                .arm = panel.TakeArm(),
+                .arm = arm,
                 .disarm = panel.TakeDisarm(),
                 .clear_fault = panel.TakeClearFault(),
                 .emergency_stop = panel.emergency_stop(),
                 .lease_valid = panel.LeaseIsValid(tick.woke),
                 .finding = finding});
+  if (MotorsAct() && !acted) {
+    mode_ = mode;
+  }
   record_.state = arming_.state();
-  // Of a robot that does not move, what forbids arming it.
+  record_.mode = mode_;
+  record_.finding = finding;
   record_.reason = arming_.reason() != StopReason::kNone ? arming_.reason() : finding;
   if (MotorsAct() != acted) {
     // Where a safe action holds, and where jogging begins.
@@ -114,7 +148,7 @@ void RobotLoop::ChooseCommands(const Tick& tick) {
   record_.requested.fill({});
   if (!MotorsAct()) {
     CommandSafeAction(tick.woke);
-  } else if (parts_.panel->mode() == ArmMode::kJog) {
+  } else if (mode_ == ArmMode::kJog) {
     JogJoints(tick.woke);
   } else {
     RunEpisode(tick);
@@ -132,14 +166,27 @@ void RobotLoop::CommandSafeAction(absl::Duration now) {
 void RobotLoop::JogJoints(absl::Duration now) {
   record_.source = ActionSource::kOperator;
   for (int i = 0; i < num_joints_; ++i) {
-    const double velocity = parts_.panel->JogVelocity(i, now);
     const JointLimits& limits = envelope_.limits(i);
-    held_position_rad_[i] =
-        std::clamp(held_position_rad_[i] + velocity * absl::ToDoubleSeconds(options_.control_period),
-                   limits.minimum_position_rad, limits.maximum_position_rad);
+    const double velocity = std::clamp(parts_.panel->JogVelocity(i, now), -limits.maximum_velocity_rad_s,
+                                       limits.maximum_velocity_rad_s);
+    held_position_rad_[i] = JoggedPosition(i, velocity);
     record_.requested[i] = envelope_.SafeCommand(i, SafeAction::kHold, held_position_rad_[i]);
     record_.requested[i].velocity_rad_s = velocity;
   }
+}
+
+// Never far ahead of the joint, and where the joint is once the switch is let go: nothing is caught up.
+double RobotLoop::JoggedPosition(int joint, double velocity_rad_s) {
+  const double measured = record_.measured[joint].position_rad;
+  if (velocity_rad_s == 0) {
+    return std::exchange(is_jogged_[joint], false) ? measured : held_position_rad_[joint];
+  }
+  is_jogged_[joint] = true;
+  const double target =
+      held_position_rad_[joint] + velocity_rad_s * absl::ToDoubleSeconds(options_.control_period);
+  const JointLimits& limits = envelope_.limits(joint);
+  return std::clamp(std::clamp(target, measured - kMaxJogLeadRad, measured + kMaxJogLeadRad),
+                    limits.minimum_position_rad, limits.maximum_position_rad);
 }
 
 void RobotLoop::RunEpisode(const Tick& tick) {
@@ -234,11 +281,11 @@ void RobotLoop::WriteCommands(absl::Duration now) {
   if (MotorsStayOff()) {
     // Records keep what would have been sent.
     const std::array<JointCommand, kMaxJoints> off{};
-    parts_.bus->Write({off.data(), static_cast<size_t>(num_joints_)});
+    write_has_failed_ = IsGone(parts_.bus->Write({off.data(), static_cast<size_t>(num_joints_)}));
     record_.step = TickStep::kNone;
     return;
   }
-  parts_.bus->Write(Commanded());
+  write_has_failed_ = IsGone(parts_.bus->Write(Commanded()));
 }
 
 void RobotLoop::Record(const Tick& tick) {

@@ -69,7 +69,8 @@ class RobotLoop final : public ControlLoopBody {
 
   void RunTick(const Tick& tick) override;
 
-  // For one other thread: the policy to use from the next tick on, also within an episode.
+  // For one other thread: the policy to use from the next tick on, also within an episode. Old ones are
+  // collected by any thread but the loop's.
   void OfferPolicy(std::unique_ptr<LoopPolicy> policy) { policies_.Offer(std::move(policy)); }
   void CollectOldPolicies() { policies_.Collect(); }
 
@@ -82,12 +83,14 @@ class RobotLoop final : public ControlLoopBody {
   enum class Phase : uint8_t { kIdle, kResetting, kEpisode };
 
   void ReadSensors(const Tick& tick);
-  StopReason CheckSensors(const Tick& tick);
+  StopReason CheckSensors(const Tick& tick, ArmMode mode);
+  bool ImuIsWell(absl::Duration now) const;
   bool RepliesAreMissing();
-  void StepArming(const Tick& tick, StopReason finding);
+  void StepArming(const Tick& tick, bool arm, ArmMode mode, StopReason finding);
   void ChooseCommands(const Tick& tick);
   void CommandSafeAction(absl::Duration now);
   void JogJoints(absl::Duration now);
+  double JoggedPosition(int joint, double velocity_rad_s);
   void RunEpisode(const Tick& tick);
   void BeginReset(absl::Duration now);
   void ContinueReset(const RobotMeasurement& measurement, absl::Duration now);
@@ -107,7 +110,8 @@ class RobotLoop final : public ControlLoopBody {
     return {record_.observation.data(), static_cast<size_t>(observation_size_)};
   }
   std::span<float> Action() { return {record_.action.data(), static_cast<size_t>(action_size_)}; }
-  bool MotorsStayOff() const { return MotorsAct() && parts_.panel->mode() == ArmMode::kDryRun; }
+  // Also of the safe action that ends a dry run.
+  bool MotorsStayOff() const { return mode_ == ArmMode::kDryRun; }
   bool MotorsAct() const {
     return arming_.state() == RobotState::kArming || arming_.state() == RobotState::kArmed;
   }
@@ -128,8 +132,11 @@ class RobotLoop final : public ControlLoopBody {
   TickRecord record_;  // of this tick; measurements and commands stay from tick to tick
   std::array<int, kMaxJoints> missed_replies_{};
   bool bus_is_gone_ = false;
+  bool write_has_failed_ = false;
   bool imu_has_spoken_ = false;
   std::array<double, kMaxJoints> held_position_rad_{};  // where kHold and jogging stay
+  std::array<bool, kMaxJoints> is_jogged_{};
+  ArmMode mode_ = ArmMode::kLearn;  // as it was armed last
   Phase phase_ = Phase::kIdle;
   absl::Duration reset_started_;
   int episode_steps_ = 0;

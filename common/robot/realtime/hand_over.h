@@ -7,7 +7,8 @@
 namespace demorl {
 
 // Gives a control loop the newest version of something that is built outside it, a policy say, without making
-// the loop wait, allocate or free. Between offer and take the newest wins. One thread offers, one takes.
+// the loop wait, allocate or free. Between offer and take the newest wins. One thread offers, one
+// takes; Collect is for any but the one that takes.
 template <typename T>
 class HandOver {
  public:
@@ -25,7 +26,7 @@ class HandOver {
     delete offered_.exchange(value.release(), std::memory_order_acq_rel);
   }
 
-  // Frees what the loop has let go of; for the offering thread, now and then.
+  // Frees what the loop has let go of; now and then.
   void Collect() { delete retired_.exchange(nullptr, std::memory_order_acq_rel); }
 
   // For the loop; real-time safe. Replaces `current` if there is an offer and the one let go of before has

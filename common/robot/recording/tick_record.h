@@ -41,7 +41,12 @@ struct TickRecord {
   int64_t finished_ns = 0;
 
   RobotState state = RobotState::kDisarmed;
+  // Why it stopped; of a robot that does not move and has no fault, what forbids arming it.
   StopReason reason = StopReason::kNone;
+  // What this tick's checks have found.
+  StopReason finding = StopReason::kNone;
+  // As it was last armed.
+  ArmMode mode = ArmMode::kLearn;
   TickStep step = TickStep::kNone;
   ActionSource source = ActionSource::kNone;
   bool terminated = false;
@@ -58,7 +63,8 @@ struct TickRecord {
   // Share of torque allowed, and the envelope's state before it was applied.
   double torque_share = 0;
   SafetyEnvelope::State envelope{};
-  // Before and after the envelope; what was written to the bus is `commanded`.
+  // Before and after the envelope; what was written to the bus is `commanded`, or nothing but kFree after a
+  // dry run was armed.
   std::array<JointCommand, kMaxJoints> requested{};
   std::array<JointCommand, kMaxJoints> commanded{};
   SafetyEnvelope::Clamps clamps{};

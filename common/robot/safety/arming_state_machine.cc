@@ -22,7 +22,7 @@ RobotState ArmingStateMachine::NextState(const ArmingInputs& inputs, StopReason&
     return RobotState::kFault;
   }
   if (state_ == RobotState::kFault) {
-    const bool cleared = inputs.clear_fault && inputs.finding == StopReason::kNone;
+    const bool cleared = inputs.clear_fault && !IsLatched(inputs.finding);
     return cleared ? RobotState::kDisarmed : RobotState::kFault;
   }
   if (inputs.disarm) {

@@ -37,7 +37,8 @@ struct ArmingOptions {
 
 // Whether a robot may move. One step per control tick; the rules, strongest first:
 //   1. An emergency stop leads to kFault from every state.
-//   2. kFault ends only by clear_fault, once its cause is gone, and ends in kDisarmed.
+//   2. kFault ends only by clear_fault, once nothing is found that would be latched again, and ends in
+//   kDisarmed.
 //   3. disarm leads to kDisarmed.
 //   4. With motors on, a finding that is latched leads to kFault, another one or a lost lease to kHold.
 //   5. arm leads from kDisarmed or kHold to kArming, if the lease is valid and nothing has been found.

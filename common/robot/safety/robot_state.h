@@ -59,6 +59,18 @@ enum class SafeAction : uint8_t {
   kHold,
 };
 
+// What an armed robot does.
+enum class ArmMode : uint8_t {
+  // Episodes, by policy or at random.
+  kLearn,
+  // Holds still, and moves single joints as operators jog them. Nothing is learned from it.
+  kJog,
+  // As kLearn from where it is, but the motors stay off and nothing is learned: what would be commanded is in
+  // the
+  // records.
+  kDryRun,
+};
+
 // Names as operators and metrics see them: "armed", "lease_lost", "damping".
 absl::string_view Name(RobotState state);
 absl::string_view Name(StopReason reason);

@@ -53,23 +53,52 @@ absl::StatusOr<std::unique_ptr<RobotGatewayClient>> Connect(const RobotOptions& 
 
 void PrintState(const pb::WatchStateResponse& state) { std::printf("%s\n", StateLine(state).c_str()); }
 
+// Turns the motors off at the end, whatever that is.
+class Disarmer {
+ public:
+  explicit Disarmer(RobotGatewayClient* client) : client_(*client) {}
+  ~Disarmer() { client_.Disarm().IgnoreError(); }
+
+ private:
+  RobotGatewayClient& client_;
+};
+
+absl::Duration LeaseOf(const pb::ArmResponse& grant) {
+  return absl::Seconds(grant.lease_duration().seconds()) + absl::Nanoseconds(grant.lease_duration().nanos());
+}
+
+// The heartbeat, tried again for as long as the lease may still be valid.
+absl::StatusOr<pb::RobotState> Renew(RobotGatewayClient& client, const pb::ArmResponse& grant) {
+  absl::StatusOr<pb::RenewLeaseResponse> renewed = absl::UnknownError("not asked");
+  const absl::Time deadline = absl::Now() + LeaseOf(grant);
+  do {
+    renewed = client.RenewLease(grant.lease_id());
+  } while (absl::IsUnavailable(renewed.status()) && absl::Now() < deadline);
+  RETURN_IF_ERROR(renewed.status());
+  return renewed->state();
+}
+
 // Keeps the lease alive and says what the robot does, until told to stop or the robot has stopped by itself.
-absl::Status HoldLease(RobotGatewayClient& client, const pb::ArmResponse& grant, absl::Duration lease,
-                       const StopToken& stop) {
+absl::Status HoldLease(RobotGatewayClient& client, const pb::ArmResponse& grant, const StopToken& stop) {
   pb::RobotState seen = pb::ROBOT_STATE_UNSPECIFIED;
-  while (!stop.WaitFor(lease / 4)) {
-    ASSIGN_OR_RETURN(const pb::RenewLeaseResponse renewed, client.RenewLease(grant.lease_id()));
-    if (renewed.state() == seen) {
-      continue;
+  bool has_acted = false;
+  const absl::Time refused_after = absl::Now() + LeaseOf(grant);
+  while (!stop.WaitFor(LeaseOf(grant) / 4)) {
+    ASSIGN_OR_RETURN(const pb::RobotState state, Renew(client, grant));
+    const bool acts = state == pb::ROBOT_STATE_ARMING || state == pb::ROBOT_STATE_ARMED;
+    has_acted = has_acted || acts;
+    if (state != seen) {
+      ASSIGN_OR_RETURN(const pb::WatchStateResponse all, client.GetState());
+      PrintState(all);
+      std::fflush(stdout);
     }
-    seen = renewed.state();
-    ASSIGN_OR_RETURN(const pb::WatchStateResponse state, client.GetState());
-    PrintState(state);
-    if (seen != pb::ROBOT_STATE_ARMING && seen != pb::ROBOT_STATE_ARMED) {
-      return absl::AbortedError(absl::StrCat("the robot has stopped: ", StateLine(state)));
+    seen = state;
+    if (!acts && (has_acted || absl::Now() > refused_after)) {
+      return absl::AbortedError(has_acted ? "the robot has stopped by itself (above)"
+                                          : "the robot does not arm (above says why)");
     }
   }
-  return client.Disarm();
+  return absl::OkStatus();
 }
 
 absl::Status Arm(const RobotOptions& options, RobotGatewayClient& client) {
@@ -79,11 +108,10 @@ absl::Status Arm(const RobotOptions& options, RobotGatewayClient& client) {
                                              : pb::ARM_MODE_LEARN;
   ASSIGN_OR_RETURN(const pb::ArmResponse grant,
                    client.Arm(options.holder, absl::Seconds(options.lease_s), mode));
-  const absl::Duration lease =
-      absl::Seconds(grant.lease_duration().seconds()) + absl::Nanoseconds(grant.lease_duration().nanos());
-  std::printf("armed as %s; Ctrl-C disarms\n", options.holder.c_str());
+  const Disarmer disarmer(&client);
+  std::printf("held as %s; Ctrl-C disarms\n", options.holder.c_str());
   std::fflush(stdout);
-  return HoldLease(client, grant, lease, stop.token());
+  return HoldLease(client, grant, stop.token());
 }
 
 // Arms to jog, moves one joint, and disarms.
@@ -92,17 +120,17 @@ absl::Status Jog(const RobotOptions& options, RobotGatewayClient& client) {
   SignalStop stop;
   ASSIGN_OR_RETURN(const pb::ArmResponse grant,
                    client.Arm(options.holder, absl::Seconds(options.lease_s), pb::ARM_MODE_JOG));
-  RETURN_IF_ERROR(WaitForState(client, pb::ROBOT_STATE_ARMED, absl::Seconds(30),
-                               [&] { return client.RenewLease(grant.lease_id()).status(); }));
+  const Disarmer disarmer(&client);
+  RETURN_IF_ERROR(WaitUntilArmed(client, grant.lease_id(), stop.token()));
   const absl::Time end = absl::Now() + absl::Seconds(options.duration_s);
   while (absl::Now() < end && !stop.token().stop_requested()) {
-    RETURN_IF_ERROR(client.RenewLease(grant.lease_id()).status());
+    RETURN_IF_ERROR(Renew(client, grant).status());
     RETURN_IF_ERROR(client.Jog(grant.lease_id(), options.joint, options.velocity_rad_s, 2 * kStep));
     stop.token().WaitFor(kStep);
   }
   ASSIGN_OR_RETURN(const pb::WatchStateResponse state, client.GetState());
   PrintState(state);
-  return client.Disarm();
+  return absl::OkStatus();
 }
 
 absl::Status ShowState(const RobotOptions& options, RobotGatewayClient& client) {
@@ -120,7 +148,8 @@ absl::Status ShowState(const RobotOptions& options, RobotGatewayClient& client) 
 }
 
 absl::Status Check(const RobotOptions& options, RobotGatewayClient& client) {
-  ASSIGN_OR_RETURN(const RobotCheck check, CheckRobot(client, options.holder));
+  SignalStop stop;
+  ASSIGN_OR_RETURN(const RobotCheck check, CheckRobot(client, options.holder, stop.token()));
   std::printf("%s", CheckTable(check).c_str());
   return check.go() ? absl::OkStatus() : absl::FailedPreconditionError("NO GO");
 }

@@ -13,7 +13,7 @@ namespace {
 namespace pb = ::demorl::gateway::v1;
 
 constexpr absl::Duration kLookInterval = absl::Milliseconds(100);
-constexpr absl::Duration kLease = absl::Seconds(5);
+constexpr absl::Duration kLease = absl::Seconds(10);
 constexpr char kHolder[] = "robot-demo";
 
 // What learning runs into, as opposed to what is wrong with the machine.
@@ -112,7 +112,8 @@ absl::Status DemoOperator::KeepArmed(absl::Duration duration) {
 
 absl::Status DemoOperator::WaitUntilDurable(absl::Duration patience) {
   return WaitFor("all rows to be durable", patience, [](const State& state) {
-    return state.rows_recorded() > 0 && state.rows_durable() >= state.rows_recorded();
+    return state.rows_recorded() > 0 && state.rows_durable() >= state.rows_recorded() &&
+           state.spool_bytes() == 0;
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -30,7 +31,9 @@ struct Watched {
   absl::Duration elapsed;
 };
 
-absl::StatusOr<Watched> Watch(RobotGatewayClient& client, const std::function<absl::Status()>& keep_alive) {
+// `keep_alive` is called with each state.
+absl::StatusOr<Watched> Watch(RobotGatewayClient& client, const StopToken& stop,
+                              const std::function<absl::Status()>& keep_alive) {
   Watched watched;
   const absl::Time start = absl::Now();
   absl::Status kept;
@@ -45,7 +48,7 @@ absl::StatusOr<Watched> Watch(RobotGatewayClient& client, const std::function<ab
         watched.oldest_joint = joint.name();
       }
     }
-    kept = keep_alive();
+    kept = stop.stop_requested() ? absl::CancelledError("stopped") : keep_alive();
     return kept.ok() && absl::Now() - start < kWatchTime;
   }));
   RETURN_IF_ERROR(kept);
@@ -114,20 +117,28 @@ RobotCheck::Item CheckPolicy(const pb::WatchStateResponse& state) {
                                               : "none yet: actions would be random"};
 }
 
-RobotCheck::Item CheckDryRun(RobotGatewayClient& client, const std::string& holder) {
-  RobotCheck::Item item{.what = "dry run, motors off"};
-  const absl::StatusOr<pb::ArmResponse> grant = client.Arm(holder, kLease, pb::ARM_MODE_DRY_RUN);
-  if (!grant.ok()) {
-    item.found = std::string(grant.status().message());
-    return item;
-  }
-  const auto renew = [&] { return client.RenewLease(grant->lease_id()).status(); };
-  absl::Status status = WaitForState(client, pb::ROBOT_STATE_ARMED, absl::Seconds(70), renew);
-  absl::StatusOr<Watched> watched = status.ok() ? Watch(client, renew) : status;
+absl::StatusOr<Watched> RunDry(RobotGatewayClient& client, const std::string& holder, const StopToken& stop) {
+  ASSIGN_OR_RETURN(const pb::ArmResponse grant, client.Arm(holder, kLease, pb::ARM_MODE_DRY_RUN));
+  RETURN_IF_ERROR(WaitUntilArmed(client, grant.lease_id(), stop));
+  return Watch(client, stop, [&] { return client.RenewLease(grant.lease_id()).status(); });
+}
+
+// Until it is disarmed, so that whoever arms next finds it so.
+void DisarmAndWait(RobotGatewayClient& client) {
+  const absl::Time deadline = absl::Now() + kWatchTime;
   client.Disarm().IgnoreError();
-  WaitForState(client, pb::ROBOT_STATE_DISARMED, absl::Seconds(5), [] {
-    return absl::OkStatus();
-  }).IgnoreError();
+  client
+      .WatchState(kWatchInterval,
+                  [&](const pb::WatchStateResponse& state) {
+                    return state.state() != pb::ROBOT_STATE_DISARMED && absl::Now() < deadline;
+                  })
+      .IgnoreError();
+}
+
+RobotCheck::Item CheckDryRun(RobotGatewayClient& client, const std::string& holder, const StopToken& stop) {
+  RobotCheck::Item item{.what = "dry run, motors off"};
+  const absl::StatusOr<Watched> watched = RunDry(client, holder, stop);
+  DisarmAndWait(client);
   if (!watched.ok()) {
     item.found = std::string(watched.status().message());
     return item;
@@ -145,33 +156,38 @@ bool RobotCheck::go() const {
   return std::all_of(items.begin(), items.end(), [](const Item& item) { return item.go || item.only_warns; });
 }
 
-absl::Status WaitForState(RobotGatewayClient& client, pb::RobotState state, absl::Duration timeout,
-                          const std::function<absl::Status()>& keep_alive) {
-  const absl::Time deadline = absl::Now() + timeout;
+absl::Status WaitUntilArmed(RobotGatewayClient& client, uint64_t lease_id, const StopToken& stop) {
+  const absl::Time begins_until = absl::Now() + kWatchTime;
   pb::WatchStateResponse last;
+  bool has_begun = false;
   absl::Status kept;
   RETURN_IF_ERROR(client.WatchState(kWatchInterval, [&](const pb::WatchStateResponse& seen) {
     last = seen;
-    kept = keep_alive();
-    return kept.ok() && seen.state() != state && seen.state() != pb::ROBOT_STATE_FAULT &&
-           absl::Now() < deadline;
+    kept = stop.stop_requested() ? absl::CancelledError("stopped") : client.RenewLease(lease_id).status();
+    has_begun = has_begun || seen.state() == pb::ROBOT_STATE_ARMING;
+    const bool may_come =
+        seen.state() == pb::ROBOT_STATE_ARMING || (!has_begun && absl::Now() < begins_until);
+    return kept.ok() && may_come && seen.state() != pb::ROBOT_STATE_ARMED;
   }));
-  RETURN_IF_ERROR(kept);
-  return last.state() == state
-             ? absl::OkStatus()
-             : absl::DeadlineExceededError(absl::StrCat("not ", StateName(state), ": ", StateLine(last)));
+  if (last.state() == pb::ROBOT_STATE_ARMED) {
+    return absl::OkStatus();
+  }
+  return absl::IsCancelled(kept)
+             ? kept
+             : absl::FailedPreconditionError(absl::StrCat("not armed: ", StateLine(last)));
 }
 
-absl::StatusOr<RobotCheck> CheckRobot(RobotGatewayClient& client, const std::string& holder) {
-  ASSIGN_OR_RETURN(const Watched watched, Watch(client, [] { return absl::OkStatus(); }));
+absl::StatusOr<RobotCheck> CheckRobot(RobotGatewayClient& client, const std::string& holder,
+                                      const StopToken& stop) {
+  ASSIGN_OR_RETURN(const Watched watched, Watch(client, stop, [] { return absl::OkStatus(); }));
   RobotCheck check;
   check.items = {CheckRate(watched),       CheckMissedTicks(watched), CheckRealtime(watched.last),
                  CheckReplies(watched),    CheckFaults(watched.last), CheckReady(watched.last),
                  CheckPolicy(watched.last)};
   if (check.go()) {
-    check.items.push_back(CheckDryRun(client, holder));
+    check.items.push_back(CheckDryRun(client, holder, stop));
   }
-  return check;
+  return stop.stop_requested() ? absl::StatusOr<RobotCheck>(absl::CancelledError("stopped")) : check;
 }
 
 std::string CheckTable(const RobotCheck& check) {

@@ -152,6 +152,7 @@ class Demo {
         folder_(folder),
         config_(std::move(config)),
         gateway_(GatewayOf(config_)),
+        stop_(stop),
         processes_(*processes),
         operator_(MakeChannel(MutableServerConfig(gateway_, &config_)->address()), config_.run_id(), stop),
         replay_(MakeChannel(config_.services().replay().address()), config_.run_id()) {}
@@ -170,7 +171,7 @@ class Demo {
  private:
   absl::Status Begin() {
     RETURN_IF_ERROR(operator_.WaitUntilThere(absl::Seconds(60)));
-    ASSIGN_OR_RETURN(const RobotCheck check, CheckRobot(operator_.client(), "robot-demo"));
+    ASSIGN_OR_RETURN(const RobotCheck check, CheckRobot(operator_.client(), "robot-demo", stop_));
     std::printf("%s", CheckTable(check).c_str());
     if (!check.go()) {
       return absl::FailedPreconditionError("the robot's check says no go");
@@ -261,6 +262,7 @@ class Demo {
   const fs::path folder_;
   RunConfig config_;
   const std::string gateway_;
+  const StopToken stop_;
   DemoProcesses& processes_;
   DemoOperator operator_;
   ReplayClient replay_;

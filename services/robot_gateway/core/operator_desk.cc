@@ -4,12 +4,15 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 
 namespace demorl {
 namespace {
 
 constexpr absl::Duration kMaxJog = absl::Milliseconds(500);
+// How long the loop may take to show that it has obeyed.
+constexpr absl::Duration kClearTime = absl::Seconds(1);
 
 bool MotorsAct(RobotState state) { return state == RobotState::kArming || state == RobotState::kArmed; }
 
@@ -24,6 +27,9 @@ OperatorDesk::OperatorDesk(const Options& options, const Clock* clock, OperatorP
       lease_(clock, options.first_lease_id) {}
 
 absl::Status OperatorDesk::CheckMayArm(ArmMode mode) const {
+  if (closed_) {
+    return absl::UnavailableError("the gateway ends");
+  }
   const StateBoard::Summary summary = board_.Get();
   if (!summary.ticking) {
     return absl::FailedPreconditionError("the control loop has not started yet");
@@ -33,12 +39,12 @@ absl::Status OperatorDesk::CheckMayArm(ArmMode mode) const {
     return absl::FailedPreconditionError(absl::StrCat("a fault is latched (", Name(last.reason),
                                                       "); clear it on the gateway's machine first"));
   }
-  if (MotorsAct(last.state) && panel_.mode() != mode) {
+  if (MotorsAct(last.state) && last.mode != mode) {
     return absl::FailedPreconditionError("the robot is armed in another mode; disarm it first");
   }
   // Whether a policy is missing depends on the mode, and the loop says so once it is asked.
-  if (last.state == RobotState::kDisarmed && IsLatched(last.reason)) {
-    return absl::FailedPreconditionError(absl::StrCat("a check forbids arming: ", Name(last.reason)));
+  if (last.state == RobotState::kDisarmed && IsLatched(last.finding)) {
+    return absl::FailedPreconditionError(absl::StrCat("a check forbids arming: ", Name(last.finding)));
   }
   return absl::OkStatus();
 }
@@ -47,12 +53,14 @@ absl::StatusOr<OperatorDesk::Grant> OperatorDesk::Arm(const std::string& holder,
                                                       ArmMode mode) {
   absl::MutexLock lock(&mutex_);
   RETURN_IF_ERROR(CheckMayArm(mode));
-  lease_duration_ = std::min(duration, options_.max_lease);
-  ASSIGN_OR_RETURN(const Lease::Grant grant, lease_.Acquire(holder, lease_duration_));
+  const absl::Duration allowed = std::min(duration, options_.max_lease);
+  ASSIGN_OR_RETURN(const Lease::Grant grant, lease_.Acquire(holder, allowed));
   lease_id_ = grant.lease_id;
+  lease_duration_ = allowed;
+  panel_.StopJog();
   panel_.SetLeaseExpiry(grant.expiry);
   panel_.RequestArm(mode);
-  return Grant{grant.lease_id, lease_duration_};
+  return Grant{grant.lease_id, allowed};
 }
 
 absl::StatusOr<OperatorDesk::Grant> OperatorDesk::Renew(uint64_t lease_id) {
@@ -62,25 +70,65 @@ absl::StatusOr<OperatorDesk::Grant> OperatorDesk::Renew(uint64_t lease_id) {
   return Grant{grant.lease_id, lease_duration_};
 }
 
+// Whoever wants the robot to move again must arm it anew.
+void OperatorDesk::EndLease() {
+  lease_.Release(lease_id_).IgnoreError();
+  panel_.SetLeaseExpiry(absl::ZeroDuration());
+  panel_.StopJog();
+}
+
 void OperatorDesk::Disarm() {
   absl::MutexLock lock(&mutex_);
   panel_.RequestDisarm();
-  lease_.Release(lease_id_).IgnoreError();
-  panel_.SetLeaseExpiry(absl::ZeroDuration());
+  EndLease();
 }
 
-absl::Status OperatorDesk::ClearFault(const std::function<absl::Status()>& recover_devices) {
-  absl::MutexLock lock(&mutex_);
+void OperatorDesk::Close() {
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+  }
+  Disarm();
+}
+
+bool OperatorDesk::MotorsAreOff() const {
+  const StateBoard::Summary summary = board_.Get();
+  return std::all_of(summary.last.commanded.begin(), summary.last.commanded.begin() + options_.num_joints,
+                     [](const JointCommand& command) { return command.mode == ActuatorMode::kFree; });
+}
+
+absl::Status OperatorDesk::CheckMayClear() const {
+  if (closed_) {
+    return absl::UnavailableError("the gateway ends");
+  }
   if (const StateBoard::Summary summary = board_.Get(); summary.last.state != RobotState::kFault) {
     return absl::FailedPreconditionError(
         absl::StrCat("no fault is latched; the robot is ", Name(summary.last.state)));
   }
+  return MotorsAreOff() ? absl::OkStatus()
+                        : absl::FailedPreconditionError("the safe action is not over yet; try again");
+}
+
+absl::Status OperatorDesk::ClearFault(const std::function<absl::Status()>& recover_devices) {
+  const uint32_t num_emergency_stops = panel_.num_emergency_stops();
+  {
+    absl::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(CheckMayClear());
+  }
   RETURN_IF_ERROR(recover_devices());
-  // Whoever had armed the robot must do so again.
-  lease_.Release(lease_id_).IgnoreError();
-  panel_.SetLeaseExpiry(absl::ZeroDuration());
-  panel_.ClearFault();
-  return absl::OkStatus();
+  {
+    absl::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(CheckMayClear());
+    EndLease();
+    panel_.ClearFault(num_emergency_stops);
+  }
+  if (board_.AwaitLeft(RobotState::kFault, absl::Now() + kClearTime)) {
+    return absl::OkStatus();
+  }
+  const TickRecord last = board_.Get().last;
+  return absl::FailedPreconditionError(
+      absl::StrCat("the fault stays: ",
+                   panel_.emergency_stop() ? "the emergency stop was pressed again" : Name(last.finding)));
 }
 
 absl::Status OperatorDesk::Jog(uint64_t lease_id, int joint, double velocity_rad_s, absl::Duration duration) {
@@ -95,7 +143,7 @@ absl::Status OperatorDesk::Jog(uint64_t lease_id, int joint, double velocity_rad
   if (lease_id == 0 || lease_id != lease_id_ || lease_.holder().empty()) {
     return absl::FailedPreconditionError(absl::StrCat("lease ", lease_id, " is over; arm again"));
   }
-  if (board_.Get().last.state != RobotState::kArmed || panel_.mode() != ArmMode::kJog) {
+  if (board_.Get().last.state != RobotState::kArmed || board_.Get().last.mode != ArmMode::kJog) {
     return absl::FailedPreconditionError("the robot is not armed to jog");
   }
   panel_.Jog(joint, velocity_rad_s, clock_.Now() + duration);

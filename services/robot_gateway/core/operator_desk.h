@@ -43,10 +43,16 @@ class OperatorDesk {
 
   // From anyone: turning off needs no lease.
   void Disarm();
+  // Disarms; nothing is armed or cleared from now on. UNAVAILABLE to those who ask.
+  void Close();
+  // As of the last tick seen.
+  bool MotorsAreOff() const;
   void EmergencyStop() { panel_.EmergencyStop(); }
 
-  // FAILED_PRECONDITION if no fault is latched. `recover_devices` is called first, to clear what devices
-  // latch; its error ends the attempt.
+  // Blocks until the robot has left its fault, about a second at most. `recover_devices` is called first, to
+  // clear what devices latch; its error ends the attempt. FAILED_PRECONDITION if no fault is latched, while
+  // its safe action lasts, and if the fault stays: its cause is still there, or the emergency stop was
+  // pressed meanwhile.
   absl::Status ClearFault(const std::function<absl::Status()>& recover_devices);
 
   // INVALID_ARGUMENT: no such joint, or a duration over half a second. FAILED_PRECONDITION: see Renew, or not
@@ -54,10 +60,11 @@ class OperatorDesk {
   absl::Status Jog(uint64_t lease_id, int joint, double velocity_rad_s, absl::Duration duration);
 
   std::string holder() const { return lease_.holder(); }
-  ArmMode mode() const { return panel_.mode(); }
 
  private:
-  absl::Status CheckMayArm(ArmMode mode) const;
+  absl::Status CheckMayArm(ArmMode mode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckMayClear() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Options options_;
   const Clock& clock_;
@@ -65,7 +72,8 @@ class OperatorDesk {
   const StateBoard& board_;
   Lease lease_;
   // Serialises the writers of the panel.
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t lease_id_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Duration lease_duration_ ABSL_GUARDED_BY(mutex_);
 };

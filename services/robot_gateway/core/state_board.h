@@ -5,6 +5,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "common/robot/recording/tick_record.h"
 
 namespace demorl {
@@ -29,6 +30,14 @@ class StateBoard {
   Summary Get() const {
     absl::MutexLock lock(&mutex_);
     return summary_;
+  }
+
+  // Blocks until the robot has left `state`; false at the deadline.
+  bool AwaitLeft(RobotState state, absl::Time deadline) const {
+    absl::MutexLock lock(&mutex_);
+    const auto left = [this, state]()
+                          ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return summary_.last.state != state; };
+    return mutex_.AwaitWithDeadline(absl::Condition(&left), deadline);
   }
 
  private:

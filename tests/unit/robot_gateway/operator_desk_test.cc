@@ -1,5 +1,8 @@
 #include "services/robot_gateway/core/operator_desk.h"
 
+#include <optional>
+#include <thread>
+
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
 
@@ -23,10 +26,12 @@ class OperatorDeskTest : public ::testing::Test {
     Show(RobotState::kDisarmed);
   }
 
-  void Show(RobotState state, StopReason reason = StopReason::kNone) {
+  void Show(RobotState state, StopReason reason = StopReason::kNone, ArmMode mode = ArmMode::kLearn) {
     TickRecord record;
     record.state = state;
     record.reason = reason;
+    record.finding = reason;
+    record.mode = mode;
     board_.Update(record);
   }
 
@@ -39,7 +44,7 @@ class OperatorDeskTest : public ::testing::Test {
 TEST_F(OperatorDeskTest, ArmingTellsTheLoopAndGrantsALease) {
   ASSERT_OK_AND_ASSIGN(const OperatorDesk::Grant grant, desk_.Arm("ann", absl::Seconds(1), ArmMode::kLearn));
   EXPECT_EQ(grant.lease_id, 7);
-  EXPECT_TRUE(panel_.TakeArm());
+  EXPECT_EQ(panel_.TakeArm(), ArmMode::kLearn);
   EXPECT_TRUE(panel_.LeaseIsValid(clock_.now + absl::Milliseconds(999)));
   EXPECT_FALSE(panel_.LeaseIsValid(clock_.now + absl::Seconds(1)));
 }
@@ -55,7 +60,7 @@ TEST_F(OperatorDeskTest, ASecondHolderIsRefusedByName) {
   panel_.TakeArm();
   EXPECT_THAT(desk_.Arm("bob", absl::Seconds(1), ArmMode::kLearn),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("held by ann")));
-  EXPECT_FALSE(panel_.TakeArm());
+  EXPECT_EQ(panel_.TakeArm(), std::nullopt);
 }
 
 TEST_F(OperatorDeskTest, NobodyArmsALatchedFaultOrAFailedCheck) {
@@ -65,7 +70,7 @@ TEST_F(OperatorDeskTest, NobodyArmsALatchedFaultOrAFailedCheck) {
   Show(RobotState::kDisarmed, StopReason::kRepliesLost);
   EXPECT_THAT(desk_.Arm("ann", absl::Seconds(1), ArmMode::kLearn),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("replies_lost")));
-  EXPECT_FALSE(panel_.TakeArm());
+  EXPECT_EQ(panel_.TakeArm(), std::nullopt);
 }
 
 TEST_F(OperatorDeskTest, NobodyArmsBeforeTheLoopRuns) {
@@ -77,7 +82,7 @@ TEST_F(OperatorDeskTest, NobodyArmsBeforeTheLoopRuns) {
 
 TEST_F(OperatorDeskTest, AnArmedRobotDoesNotChangeItsMode) {
   ASSERT_OK(desk_.Arm("ann", absl::Seconds(1), ArmMode::kJog));
-  Show(RobotState::kArmed);
+  Show(RobotState::kArmed, StopReason::kNone, ArmMode::kJog);
   EXPECT_THAT(desk_.Arm("ann", absl::Seconds(1), ArmMode::kLearn),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another mode")));
 }
@@ -106,9 +111,50 @@ TEST_F(OperatorDeskTest, AFaultIsClearedOnceDevicesRecovered) {
   EXPECT_THAT(desk_.ClearFault([] { return absl::UnavailableError("the bus is gone"); }),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("the bus is gone")));
   EXPECT_TRUE(panel_.emergency_stop());
+  // The loop obeys as soon as it is asked.
+  std::thread loop([&] {
+    while (!panel_.TakeClearFault()) {
+      std::this_thread::yield();
+    }
+    Show(RobotState::kDisarmed);
+  });
   EXPECT_OK(desk_.ClearFault([] { return absl::OkStatus(); }));
+  loop.join();
   EXPECT_FALSE(panel_.emergency_stop());
-  EXPECT_TRUE(panel_.TakeClearFault());
+}
+
+TEST_F(OperatorDeskTest, AnEmergencyStopThatIsPressedWhileAFaultIsClearedHolds) {
+  Show(RobotState::kFault, StopReason::kLimitExceeded);
+  EXPECT_THAT(desk_.ClearFault([&] {
+    panel_.EmergencyStop();
+    return absl::OkStatus();
+  }),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("pressed again")));
+  EXPECT_TRUE(panel_.emergency_stop());
+}
+
+TEST_F(OperatorDeskTest, AFaultIsNotClearedDuringItsSafeAction) {
+  TickRecord record;
+  record.state = RobotState::kFault;
+  record.commanded[1].mode = ActuatorMode::kDamping;
+  board_.Update(record);
+  EXPECT_THAT(desk_.ClearFault([] { return absl::OkStatus(); }),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("not over yet")));
+}
+
+TEST_F(OperatorDeskTest, ARefusedArmLeavesTheHoldersLeaseAsItWas) {
+  ASSERT_OK_AND_ASSIGN(const OperatorDesk::Grant grant, desk_.Arm("ann", absl::Seconds(1), ArmMode::kLearn));
+  EXPECT_THAT(desk_.Arm("bob", absl::Seconds(3), ArmMode::kLearn),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("held by ann")));
+  ASSERT_OK_AND_ASSIGN(const OperatorDesk::Grant renewed, desk_.Renew(grant.lease_id));
+  EXPECT_EQ(renewed.duration, absl::Seconds(1));
+}
+
+TEST_F(OperatorDeskTest, NothingIsArmedOnceItIsClosed) {
+  desk_.Close();
+  EXPECT_TRUE(panel_.TakeDisarm());
+  EXPECT_THAT(desk_.Arm("ann", absl::Seconds(1), ArmMode::kLearn),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ends")));
 }
 
 TEST_F(OperatorDeskTest, ThereIsNothingToClearWithoutAFault) {
@@ -120,7 +166,7 @@ TEST_F(OperatorDeskTest, JogsOnlyWhatIsArmedToJogByTheHolder) {
   ASSERT_OK_AND_ASSIGN(const OperatorDesk::Grant grant, desk_.Arm("ann", absl::Seconds(1), ArmMode::kJog));
   EXPECT_THAT(desk_.Jog(grant.lease_id, 1, 0.5, absl::Milliseconds(100)),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("not armed to jog")));
-  Show(RobotState::kArmed);
+  Show(RobotState::kArmed, StopReason::kNone, ArmMode::kJog);
   EXPECT_OK(desk_.Jog(grant.lease_id, 1, 0.5, absl::Milliseconds(100)));
   EXPECT_EQ(panel_.JogVelocity(1, clock_.now), 0.5);
   EXPECT_EQ(panel_.JogVelocity(1, clock_.now + absl::Milliseconds(100)), 0);
@@ -130,6 +176,8 @@ TEST_F(OperatorDeskTest, JogsOnlyWhatIsArmedToJogByTheHolder) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("from 0 to 1")));
   EXPECT_THAT(desk_.Jog(grant.lease_id, 1, 0.5, absl::Seconds(1)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("500ms")));
+  desk_.Disarm();
+  EXPECT_EQ(panel_.JogVelocity(1, clock_.now), 0);
 }
 
 TEST_F(OperatorDeskTest, TheBoardSumsClampsAndReturns) {

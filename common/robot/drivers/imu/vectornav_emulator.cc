@@ -11,8 +11,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/robot/drivers/imu/wire_numbers.h"
 #include "common/robot/drivers/imu/rotation.h"
+#include "common/robot/drivers/imu/wire_numbers.h"
 
 namespace demorl {
 namespace {

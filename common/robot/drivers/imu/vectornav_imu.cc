@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
-#include "common/robot/drivers/imu/wire_numbers.h"
 #include "common/robot/drivers/imu/rotation.h"
+#include "common/robot/drivers/imu/wire_numbers.h"
 
 namespace demorl {
 namespace {

@@ -1,5 +1,6 @@
 #include "common/robot/control/robot_loop.h"
 
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -222,7 +223,7 @@ TEST_F(RobotLoopTest, AnEmergencyStopActsWithinTwoTicksAndIsLatched) {
   panel_.RequestArm(ArmMode::kLearn);
   EXPECT_EQ(RunTicks(20).state, RobotState::kFault);
   EXPECT_EQ(ModeOfAll(), ActuatorMode::kFree);
-  panel_.ClearFault();
+  panel_.ClearFault(panel_.num_emergency_stops());
   EXPECT_EQ(RunTick().state, RobotState::kDisarmed);
 }
 
@@ -285,11 +286,13 @@ TEST_F(RobotLoopTest, ASilentImuIsAFault) {
 TEST_F(RobotLoopTest, JoggingMovesOneJointWhileTheSwitchIsHeld) {
   Arm(ArmMode::kJog);
   EXPECT_EQ(record_.step, TickStep::kNone);
-  const double before = bus_.commands[1].position_rad;
   panel_.Jog(1, /*velocity_rad_s=*/1, tick_.woke + 10 * kPeriod);
-  RunTicks(30);
+  RunTicks(9);
   EXPECT_EQ(ModeOfAll(), ActuatorMode::kPosition);
-  EXPECT_NEAR(bus_.commands[1].position_rad, before + 9 * 0.002, 1e-9);
+  EXPECT_NEAR(bus_.commands[1].position_rad, 9 * 0.002, 1e-9);
+  EXPECT_EQ(bus_.commands[1].velocity_rad_s, 1);
+  RunTick();
+  EXPECT_EQ(bus_.commands[1].velocity_rad_s, 0);
   EXPECT_EQ(bus_.commands[0].position_rad, 0);
   EXPECT_EQ(record_.source, ActionSource::kOperator);
 }
@@ -304,6 +307,44 @@ TEST_F(RobotLoopTest, ADryRunCommandsInItsRecordsOnly) {
   EXPECT_EQ(record_.commanded[0].mode, ActuatorMode::kTorque);
   EXPECT_GT(record_.commanded[0].torque_nm, 0.5);
   EXPECT_EQ(record_.step, TickStep::kNone);
+}
+
+TEST_F(RobotLoopTest, WhatEndsADryRunTurnsNoMotorOn) {
+  options_.arming.safe_actions.fill(SafeAction::kHold);
+  for (const auto& mishap : std::vector<std::function<void()>>{[&] { panel_.SetLeaseExpiry(tick_.woke); },
+                                                               [&] { panel_.EmergencyStop(); }}) {
+    Arm(ArmMode::kDryRun);
+    mishap();
+    EXPECT_NE(RunTick().state, RobotState::kArmed);
+    EXPECT_EQ(ModeOfAll(), ActuatorMode::kFree);
+    RunTicks(20);
+    panel_.SetLeaseExpiry(absl::Hours(1));
+  }
+}
+
+TEST_F(RobotLoopTest, AnArmedRobotKeepsItsMode) {
+  Arm(ArmMode::kDryRun);
+  panel_.RequestArm(ArmMode::kLearn);
+  RunTicks(3);
+  EXPECT_EQ(record_.mode, ArmMode::kDryRun);
+  EXPECT_EQ(ModeOfAll(), ActuatorMode::kFree);
+}
+
+TEST_F(RobotLoopTest, AJoggedTargetIsNeverFarAheadAndStaysWhereTheJointIsOnceLetGo) {
+  Arm(ArmMode::kJog);
+  panel_.Jog(1, /*velocity_rad_s=*/15, tick_.woke + 20 * kPeriod);
+  RunTicks(15);
+  EXPECT_NEAR(bus_.commands[1].position_rad, 0.1, 1e-9);
+  bus_.state[1].position_rad = 0.05;
+  RunTicks(30);
+  EXPECT_NEAR(bus_.commands[1].position_rad, 0.05, 1e-9);
+}
+
+TEST_F(RobotLoopTest, AnActuatorThatHasNeverAnsweredForbidsArming) {
+  bus_.answers[1] = false;
+  panel_.RequestArm(ArmMode::kLearn);
+  EXPECT_EQ(RunTick().state, RobotState::kDisarmed);
+  EXPECT_EQ(record_.finding, StopReason::kRepliesLost);
 }
 
 TEST_F(RobotLoopTest, TheRecordHoldsWhatWasAskedAndWhatWasSent) {

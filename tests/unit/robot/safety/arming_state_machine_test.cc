@@ -98,8 +98,7 @@ TEST(ArmingStateMachineTest, AnEmergencyStopWinsOverEverything) {
 TEST(ArmingStateMachineTest, AFaultEndsOnlyByAClearOnceItsCauseIsGone) {
   ForEachStep([](RobotState before, const ArmingInputs& inputs, const ArmingStateMachine& after) {
     if (before == RobotState::kFault) {
-      const bool cleared =
-          inputs.clear_fault && !inputs.emergency_stop && inputs.finding == StopReason::kNone;
+      const bool cleared = inputs.clear_fault && !inputs.emergency_stop && !IsLatched(inputs.finding);
       EXPECT_EQ(after.state(), cleared ? RobotState::kDisarmed : RobotState::kFault);
     }
   });
