@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "gmock/gmock.h"
+#include "tests/fakes/manual_clock.h"
 #include "tests/testing/status_matchers.h"
 
 namespace demorl {
@@ -11,12 +12,6 @@ namespace {
 
 using ::demorl::testing::StatusIs;
 using ::testing::HasSubstr;
-
-class ManualClock final : public Clock {
- public:
-  absl::Duration Now() const override { return now; }
-  absl::Duration now = absl::Seconds(100);
-};
 
 class OperatorDeskTest : public ::testing::Test {
  protected:

@@ -1,6 +1,7 @@
 #include "common/robot/safety/lease.h"
 
 #include "gmock/gmock.h"
+#include "tests/fakes/manual_clock.h"
 #include "tests/testing/status_matchers.h"
 
 namespace demorl {
@@ -10,12 +11,6 @@ using ::demorl::testing::IsOk;
 using ::demorl::testing::StatusIs;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-class ManualClock final : public Clock {
- public:
-  absl::Duration Now() const override { return now; }
-  absl::Duration now = absl::Seconds(100);
-};
 
 TEST(LeaseTest, IsOneHoldersUntilItExpires) {
   ManualClock clock;
