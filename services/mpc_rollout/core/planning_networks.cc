@@ -130,6 +130,18 @@ absl::StatusOr<double> Bound(const TensorFile& file, const std::string& name) {
   return value;
 }
 
+// By which a learner has multiplied the rewards that it learned values of.
+absl::StatusOr<double> RewardScale(const TensorFile& file) {
+  const auto found = file.metadata.find("reward_scale");
+  double scale = 1;
+  if (found != file.metadata.end() &&
+      (!absl::SimpleAtod(found->second, &scale) || !std::isfinite(scale) || !(scale > 0))) {
+    return absl::InvalidArgumentError(absl::StrCat("metadata reward_scale of the value snapshot is ",
+                                                   found->second, "; want a number > 0"));
+  }
+  return scale;
+}
+
 class PolicyNetwork final : public PolicyFunction {
  public:
   PolicyNetwork(TiledMlp mlp, int64_t observation_size, int64_t action_size, double log_stddev_min,
@@ -171,10 +183,12 @@ class PolicyNetwork final : public PolicyFunction {
 
 class ValueNetwork final : public ValueFunction {
  public:
-  ValueNetwork(std::vector<TiledMlp> q_functions, std::optional<TiledMlp> value, int64_t observation_size,
-               int64_t action_size, at::Device device, std::function<PolicyFunction*()> policy)
+  ValueNetwork(std::vector<TiledMlp> q_functions, std::optional<TiledMlp> value, double reward_scale,
+               int64_t observation_size, int64_t action_size, at::Device device,
+               std::function<PolicyFunction*()> policy)
       : q_functions_(std::move(q_functions)),
         value_(std::move(value)),
+        reward_scale_(reward_scale),
         observation_size_(observation_size),
         action_size_(action_size),
         device_(device),
@@ -182,7 +196,8 @@ class ValueNetwork final : public ValueFunction {
 
   absl::Status Value(std::span<const float> observations, std::vector<float>* values) override {
     if (value_.has_value()) {
-      TensorToValues(value_->Run(RowsToTensor(observations, observation_size_, device_)), values);
+      TensorToValues(value_->Run(RowsToTensor(observations, observation_size_, device_)) / reward_scale_,
+                     values);
       return absl::OkStatus();
     }
     PolicyFunction* const policy = policy_();
@@ -202,13 +217,14 @@ class ValueNetwork final : public ValueFunction {
     for (size_t i = 1; i < q_functions_.size(); ++i) {
       least = at::minimum(least, q_functions_[i].Run(input));
     }
-    TensorToValues(least, values);
+    TensorToValues(least / reward_scale_, values);
     return absl::OkStatus();
   }
 
  private:
   std::vector<TiledMlp> q_functions_;
   std::optional<TiledMlp> value_;
+  const double reward_scale_;
   const int64_t observation_size_;
   const int64_t action_size_;
   const at::Device device_;
@@ -240,6 +256,7 @@ absl::StatusOr<std::unique_ptr<ValueFunction>> MakeValueNetwork(const TensorFile
                                                                 int action_size, const std::string& device,
                                                                 std::function<PolicyFunction*()> policy) {
   RETURN_IF_ERROR(CheckFinite(file));
+  ASSIGN_OR_RETURN(const double reward_scale, RewardScale(file));
   std::vector<TiledMlp> q_functions;
   for (const char* prefix : {"q.0.", "q.1."}) {
     ASSIGN_OR_RETURN(TiledMlp q,
@@ -250,8 +267,8 @@ absl::StatusOr<std::unique_ptr<ValueFunction>> MakeValueNetwork(const TensorFile
   if (file.tensors.contains("v.out.weight")) {
     ASSIGN_OR_RETURN(value, TiledMlp::Load(file, "v.", observation_size, {{"out", 1}}, device));
   }
-  return std::make_unique<ValueNetwork>(std::move(q_functions), std::move(value), observation_size,
-                                        action_size, device, std::move(policy));
+  return std::make_unique<ValueNetwork>(std::move(q_functions), std::move(value), reward_scale,
+                                        observation_size, action_size, device, std::move(policy));
 }
 
 }  // namespace demorl

@@ -44,7 +44,7 @@ class SacLearner {
 
   // Payload of a value snapshot: the target q functions `q.<i>.hidden.<l>.{weight,bias}`,
   // `q.<i>.out.{weight,bias}` for i = 0, 1, and with a V network its target copy `v.hidden...`, `v.out...`.
-  // metadata: "entropy_temperature".
+  // metadata: "entropy_temperature", and "reward_scale", which they are in units of.
   virtual TensorFile ValueTensors() const = 0;
 
   // Everything that the future of training depends on: networks, targets, optimisers, temperature, counters,

@@ -407,6 +407,7 @@ TensorFile FlatSacTrainer::ValueTensors() const {
     AddValueNetwork("v", value_->target[0], &file);
   }
   file.metadata["entropy_temperature"] = absl::StrFormat("%.9g", entropy_temperature());
+  file.metadata["reward_scale"] = absl::StrFormat("%.9g", settings_.reward_scale);
   return file;
 }
 

@@ -109,6 +109,30 @@ TEST(PlanningNetworksTest, ValueIsTheLeastQAtThePolicysActionOrTheValueNetwork) 
   EXPECT_THAT(values, Each(FloatNear(1.8F, 1e-5)));
 }
 
+TEST(PlanningNetworksTest, ValuesAreInUnitsOfTheTasksReward) {
+  TensorFile file = LinearValue(3, 2, {10, 8}, 3);
+  const std::vector<float> observations(3, 0.3F), actions(2, 0.25F);
+  std::vector<float> values;
+  for (const bool has_value_network : {false, true}) {
+    if (has_value_network) {
+      file.tensors["v.hidden.0.weight"] = Filled({2, 3}, 1);
+      file.tensors["v.hidden.0.bias"] = Filled({2}, 0);
+      file.tensors["v.out.weight"] = Filled({1, 2}, 1);
+      file.tensors["v.out.bias"] = Filled({1}, 0);
+    }
+    file.metadata["reward_scale"] = "0.1";
+    ASSERT_OK_AND_ASSIGN(const auto network, MakeValueNetwork(file, 3, 2, "cpu", [] { return nullptr; }));
+    ASSERT_OK(network->ActionValue(observations, actions, &values));
+    EXPECT_THAT(values, Each(FloatNear(95, 1e-3)));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto network, MakeValueNetwork(file, 3, 2, "cpu", [] { return nullptr; }));
+  ASSERT_OK(network->Value(observations, &values));
+  EXPECT_THAT(values, Each(FloatNear(18, 1e-3)));
+  file.metadata["reward_scale"] = "0";
+  EXPECT_THAT(MakeValueNetwork(file, 3, 2, "cpu", [] { return nullptr; }).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("want a number > 0")));
+}
+
 TEST(RolloutPlannerTest, IsReadyWhenWhatTheConfigurationNeedsIsThere) {
   const auto planner = MakePlanner(SmallOptions());
   const std::vector<float> starts(kObservations, 0);
