@@ -29,6 +29,8 @@ target_compile_options(demorl_tsan PRIVATE -Wall -Wextra -Werror -fsanitize=thre
 target_link_libraries(demorl_tsan PUBLIC absl::synchronization)
 list(TRANSFORM demorl_tsan_wrapped PREPEND "LINKER:--wrap=")
 target_link_options(demorl_options INTERFACE ${demorl_tsan_wrapped})
+# Programs that use Abseil through its shared libraries alone need the functions, too.
+target_link_options(demorl_options INTERFACE LINKER:--undefined=__wrap__ZN4absl7debian35Mutex4LockEv)
 target_link_libraries(demorl_options INTERFACE demorl_tsan)
 
 # Under ThreadSanitizer the headers of protobuf and Abseil change the layout of their classes; their libraries, and
