@@ -121,7 +121,7 @@ void RobotLoop::StepArming(const Tick& tick, bool arm, ArmMode mode, StopReason 
                 .emergency_stop = panel.emergency_stop(),
                 .lease_valid = panel.LeaseIsValid(tick.woke),
                 .finding = finding});
-  if (MotorsAct() && !acted) {
+  if (MotorsAct()) {
     mode_ = mode;
   }
   record_.state = arming_.state();

@@ -330,6 +330,13 @@ TEST_F(RobotLoopTest, AnArmedRobotKeepsItsMode) {
   EXPECT_EQ(ModeOfAll(), ActuatorMode::kFree);
 }
 
+TEST_F(RobotLoopTest, AnArmedRobotIsJudgedByItsOwnMode) {
+  options_.random_actions_allowed = false;  // and there is no policy
+  Arm(ArmMode::kJog);
+  panel_.RequestArm(ArmMode::kLearn);
+  EXPECT_EQ(RunTicks(3).state, RobotState::kArmed);
+}
+
 TEST_F(RobotLoopTest, AJoggedTargetIsNeverFarAheadAndStaysWhereTheJointIsOnceLetGo) {
   Arm(ArmMode::kJog);
   panel_.Jog(1, /*velocity_rad_s=*/15, tick_.woke + 20 * kPeriod);
