@@ -9,7 +9,7 @@ namespace demorl {
 namespace {
 
 constexpr uint8_t kNop = 0x50;
-constexpr uint32_t kMaxAddress = 0xffff;
+constexpr uint32_t kNumAddresses = 0x10000;
 constexpr uint32_t kMaxRegisters = 0x200;  // more than there are
 
 // What one count of a register's integers is worth [registers.md, "Mappings"], and whether their least value
@@ -264,7 +264,7 @@ bool MoteusFrameReader::StartSubframe(MoteusItem& item) {
   resolution_ = static_cast<MoteusResolution>((type >> 2) & 3);
   remaining_ = type & 3;
   if ((remaining_ == 0 && !TakeVaruint(remaining_)) || !TakeVaruint(address_) || remaining_ > kMaxRegisters ||
-      address_ > kMaxAddress) {
+      uint64_t{address_} + remaining_ > kNumAddresses) {
     remaining_ = 0;
     return false;
   }
