@@ -1,13 +1,11 @@
 #pragma once
 
-#include <mujoco/mujoco.h>
-
 #include "common/base/random.h"
 #include "common/env/tasks/stochlite/task_state.h"
 
 namespace demorl::stochlite {
 
-// What may differ from one episode to the next.
+// What may differ from one episode to the next; on a robot, the command alone.
 struct RandomisationOptions {
   // The ground's incline is uniform up to this, its direction any; 0 for `slope` as it stands.
   double max_incline_rad = 0;
@@ -36,25 +34,10 @@ struct Draw {
   double push_time_s = 0;
 };
 
+// Real-time safe.
 Draw DrawEpisode(const RandomisationOptions& options, Random& random);
 
 // The force from the side at `time_s` of the episode.
 double PushAt(const Draw& draw, double time_s);
-
-// Puts draws into a model that no other environment uses.
-class ModelRandomiser {
- public:
-  explicit ModelRandomiser(mjModel* model);
-
-  // Also sets what MuJoCo derives from masses; `data` of the model loses its state.
-  void Apply(const Draw& draw, mjData* data);
-
- private:
-  mjModel* const model_;
-  const int ground_body_;
-  const int ground_geom_;
-  const int torso_body_;
-  const double torso_mass_kg_;
-};
 
 }  // namespace demorl::stochlite

@@ -15,8 +15,6 @@
 namespace demorl::stochlite {
 namespace {
 
-constexpr double kControlPeriod_s = 0.01;
-constexpr int kMaxEpisodeSteps = 1000;
 constexpr const char* kModelFile = "stochlite.xml";
 // Hips lie this much below the torso's origin.
 constexpr double kHipDrop_m = 0.005;
@@ -65,27 +63,6 @@ std::shared_ptr<mjModel> CopyModel(const mjModel& model, const TwinOptions& opti
 }
 
 }  // namespace
-
-EnvironmentSpec TwinSpec(std::string environment_id, ObservationSet observation) {
-  EnvironmentSpec spec = {.environment_id = std::move(environment_id),
-                          .observation_size = ObservationSize(observation),
-                          .action_size = kActionSize,
-                          .control_period = absl::Milliseconds(10),
-                          .max_episode_steps = kMaxEpisodeSteps};
-  for (const double value : {-1.0, 1.0}) {
-    std::array<double, kActionSize> action;
-    action.fill(value);
-    const Gait gait = GaitFromAction(action);
-    std::vector<double>& bounds = value < 0 ? spec.command_minimum : spec.command_maximum;
-    for (int axis = 0; axis < 3; ++axis) {
-      for (const Vector3& shift : gait.shift_m) {
-        bounds.push_back(shift[axis]);
-      }
-    }
-    bounds.insert(bounds.end(), {gait.forward_m_s, gait.lateral_m_s, gait.yaw_rate_rad_s});
-  }
-  return spec;
-}
 
 absl::StatusOr<std::unique_ptr<StochLiteEnvironment>> StochLiteEnvironment::Create(
     EnvironmentSpec spec, uint64_t seed, const TwinOptions& options) {

@@ -6,29 +6,13 @@
 #include "absl/status/statusor.h"
 #include "common/env/mujoco_environment.h"
 #include "common/env/tasks/stochlite/leg_kinematics.h"
-#include "common/env/tasks/stochlite/observation.h"
+#include "common/env/tasks/stochlite/model_randomiser.h"
 #include "common/env/tasks/stochlite/plane_estimate.h"
-#include "common/env/tasks/stochlite/randomisation.h"
+#include "common/env/tasks/stochlite/stochlite_variants.h"
 #include "common/env/tasks/stochlite/task_state.h"
 #include "common/env/tasks/stochlite/trot_generator.h"
 
 namespace demorl::stochlite {
-
-struct TwinOptions {
-  ObservationSet observation = ObservationSet::kFull;
-  RandomisationOptions randomisation;
-  // See TrotGenerator.
-  double smoothing_time_s = TrotGenerator::kSmoothingTime_s;
-  // Inertias as the authors' URDF gives them, see stochlite.xml.
-  bool urdf_inertias = false;
-  // Simulation steps of one control step of 10 ms.
-  // Differs: the authors' simulator takes 50; with servos integrated implicitly and rotors that are not
-  // weightless, 20 give the same walk.
-  int simulation_steps = 20;
-};
-
-// The specification of the task under an id.
-EnvironmentSpec TwinSpec(std::string environment_id, ObservationSet observation);
 
 // StochLite in simulation: a policy chooses parameters of the gait at 100 Hz, the trot generator and inverse
 // kinematics make joint positions of them, servos follow. An episode begins with the robot standing along the
