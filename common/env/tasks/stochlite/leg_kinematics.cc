@@ -54,6 +54,18 @@ LegJoints SolveLeg(Leg leg, const Vector3& foot_m) {
           .knee_rad = std::acos(std::clamp(knee_cosine, -1.0, 1.0)) - std::numbers::pi};
 }
 
+std::array<double, kNumJoints> SolveLegs(const PerLeg<Vector3>& feet_m) {
+  std::array<double, kNumJoints> positions_rad;
+  for (const Leg leg : kLegs) {
+    const LegJoints joints = SolveLeg(leg, feet_m[Index(leg)]);
+    double* position = &positions_rad[kJointsPerLeg * Index(leg)];
+    position[0] = joints.abduction_rad;
+    position[1] = joints.hip_rad;
+    position[2] = joints.knee_rad;
+  }
+  return positions_rad;
+}
+
 Vector3 FootPosition(Leg leg, const LegJoints& joints) {
   const double bend = joints.hip_rad + joints.knee_rad;
   const double x = -kThighLength_m * std::sin(joints.hip_rad) - kShankLength_m * std::sin(bend);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include "common/env/tasks/stochlite/legs.h"
 
 // Kinematics of a leg of StochLite: abduction about x, then hip and knee about y in the plane of the leg.
@@ -27,6 +29,9 @@ Vector3 GuardFoot(const Vector3& foot_m);
 
 // Joint angles that bring the foot to GuardFoot(foot_m); the knee bends backwards.
 LegJoints SolveLeg(Leg leg, const Vector3& foot_m);
+
+// The same for all legs at once, in the order of kJointNames.
+std::array<double, kNumJoints> SolveLegs(const PerLeg<Vector3>& feet_m);
 
 // Where the foot is.
 Vector3 FootPosition(Leg leg, const LegJoints& joints);

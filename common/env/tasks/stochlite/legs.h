@@ -16,6 +16,15 @@ using PerLeg = std::array<T, kNumLegs>;
 using Vector3 = std::array<double, 3>;
 
 constexpr int Index(Leg leg) { return static_cast<int>(leg); }
+
+// The joints of the whole robot in the order of every array of them, in the twin as on the bus: of each leg
+// abduction, hip and knee. By these names in stochlite.xml.
+inline constexpr int kJointsPerLeg = 3;
+inline constexpr int kNumJoints = kNumLegs * kJointsPerLeg;
+inline constexpr std::array<const char*, kNumJoints> kJointNames = {
+    "fl_abduction", "fl_hip", "fl_knee", "fr_abduction", "fr_hip", "fr_knee",
+    "bl_abduction", "bl_hip", "bl_knee", "br_abduction", "br_hip", "br_knee"};
+
 constexpr bool IsLeft(Leg leg) { return leg == Leg::kFrontLeft || leg == Leg::kBackLeft; }
 constexpr bool IsFront(Leg leg) { return leg == Leg::kFrontLeft || leg == Leg::kFrontRight; }
 

@@ -25,7 +25,6 @@ constexpr double kVelocityNoise = 0.02;
 // Layout of qpos and qvel: the torso's free joint, then abduction, hip and knee of each leg.
 constexpr int kFirstJointPosition = 7;
 constexpr int kFirstJointVelocity = 6;
-constexpr int kJointsPerLeg = 3;
 
 // All that the task remembers from one step to the next.
 struct Memory {
@@ -80,7 +79,7 @@ StochLiteEnvironment::StochLiteEnvironment(EnvironmentSpec spec, MujocoSetup set
       torso_body_(BodyIndex("torso")),
       randomiser_(model.get()),
       generator_(kControlPeriod_s, options.smoothing_time_s) {
-  DEMORL_CHECK(model->nu == kNumLegs * kJointsPerLeg);
+  DEMORL_CHECK(model->nu == kNumJoints);
 }
 
 void StochLiteEnvironment::DrawInitialState(Random& random, std::span<double> qpos, std::span<double> qvel) {
@@ -99,13 +98,7 @@ void StochLiteEnvironment::DrawInitialState(Random& random, std::span<double> qp
       .yaw_rad = random.Uniform(-kAngleNoise_rad, kAngleNoise_rad)};
   WriteQuaternion(attitude, qpos.subspan<3, 4>());
   generator_.Reset();
-  for (const Leg leg : kLegs) {
-    const LegJoints joints = SolveLeg(leg, generator_.feet_m()[Index(leg)]);
-    double* position = &qpos[kFirstJointPosition + kJointsPerLeg * Index(leg)];
-    position[0] = joints.abduction_rad;
-    position[1] = joints.hip_rad;
-    position[2] = joints.knee_rad;
-  }
+  std::ranges::copy(SolveLegs(generator_.feet_m()), &qpos[kFirstJointPosition]);
   for (double& velocity : qvel) {
     velocity = random.Uniform(-kVelocityNoise, kVelocityNoise);
   }
@@ -120,14 +113,7 @@ void StochLiteEnvironment::BeginEpisode() {
 }
 
 void StochLiteEnvironment::Actuate(std::span<const double> action, std::span<double> command) {
-  const PerLeg<Vector3>& feet = generator_.Step(GaitFromAction(action));
-  for (const Leg leg : kLegs) {
-    const LegJoints joints = SolveLeg(leg, feet[Index(leg)]);
-    double* target = &command[kJointsPerLeg * Index(leg)];
-    target[0] = joints.abduction_rad;
-    target[1] = joints.hip_rad;
-    target[2] = joints.knee_rad;
-  }
+  std::ranges::copy(SolveLegs(generator_.Step(GaitFromAction(action))), command.begin());
   commanded_heading_rad_ += draw_.command.yaw_rate_rad_s * kControlPeriod_s;
   mutable_data().xfrc_applied[6 * torso_body_ + 1] = PushAt(draw_, data().time);
 }

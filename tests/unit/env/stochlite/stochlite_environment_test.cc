@@ -36,12 +36,10 @@ TEST(StochLiteModelTest, HasTheMassesOfTheRobot) {
 TEST(StochLiteModelTest, MotorsAreThoseOfTheLegsInOrder) {
   auto environment = Make({});
   const mjModel& model = environment->model();
-  const std::vector<std::string> names = {"fl_abduction", "fl_hip",       "fl_knee",      "fr_abduction",
-                                          "fr_hip",       "fr_knee",      "bl_abduction", "bl_hip",
-                                          "bl_knee",      "br_abduction", "br_hip",       "br_knee"};
+  ASSERT_EQ(model.nu, kNumJoints);
   for (int motor = 0; motor < model.nu; ++motor) {
-    EXPECT_EQ(mj_id2name(&model, mjOBJ_ACTUATOR, motor), names[motor]);
-    EXPECT_EQ(model.actuator_trnid[2 * motor], mj_name2id(&model, mjOBJ_JOINT, names[motor].c_str()));
+    EXPECT_STREQ(mj_id2name(&model, mjOBJ_ACTUATOR, motor), kJointNames[motor]);
+    EXPECT_EQ(model.actuator_trnid[2 * motor], mj_name2id(&model, mjOBJ_JOINT, kJointNames[motor]));
     EXPECT_EQ(model.jnt_qposadr[model.actuator_trnid[2 * motor]], 7 + motor);
   }
 }
