@@ -21,8 +21,8 @@
 #include "common/robot/emulation/emulator_server.h"
 #include "common/robot/realtime/realtime_thread.h"
 #include "common/rpc/shutdown_signals.h"
+#include "services/robot_emulator/control_commands.h"
 #include "services/robot_emulator/core/emulated_robot.h"
-#include "services/robot_emulator/fault_commands.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
@@ -69,8 +69,9 @@ int OpenStopSignals() {
   return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-absl::Status Serve(const std::string& robot_name, const fs::path& folder) {
-  ASSIGN_OR_RETURN(const EmulatedRobot robot, MakeEmulatedRobot(robot_name));
+absl::Status Serve(const std::string& robot_name, const EmulatedRobotOptions& options,
+                   const fs::path& folder) {
+  ASSIGN_OR_RETURN(const EmulatedRobot robot, MakeEmulatedRobot(robot_name, options));
   RETURN_IF_ERROR(MakeFolders(folder));
   // Real devices share no processor with anybody; the server's thread inherits this.
   for (const std::string& line : BecomeRealtime({.priority = kPriority, .lock_memory = false}).degraded) {
@@ -89,7 +90,7 @@ absl::Status Serve(const std::string& robot_name, const fs::path& folder) {
   }
   spdlog::info("{} is on {}; faults are switched through {}", robot_name, folder.string(),
                (folder / "control").string());
-  FaultCommands commands(server.get(), robot.port_names);
+  ControlCommands commands(server.get(), &robot);
   std::string pending;
   pollfd pollers[] = {{.fd = control, .events = POLLIN}, {.fd = OpenStopSignals(), .events = POLLIN}};
   while (poll(pollers, 2, -1) > 0 && (pollers[1].revents & POLLIN) == 0) {
@@ -113,11 +114,13 @@ absl::Status Serve(const std::string& robot_name, const fs::path& folder) {
 int main(int argc, char** argv) {
   demorl::BlockShutdownSignals();
   std::string robot, folder;
+  demorl::EmulatedRobotOptions options;
   CLI::App app("A robot's twin behind emulated devices on pseudo-terminals.");
-  app.add_option("--robot", robot, "leg")->required();
+  app.add_option("--robot", robot, "leg or stochlite")->required();
   app.add_option("--folder", folder, "where links to the ports and the pipe `control` appear")->required();
+  app.add_option("--slope-deg", options.slope_deg, "of the ground, uphill ahead of a robot that walks");
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status = demorl::Serve(robot, folder);
+  const absl::Status status = demorl::Serve(robot, options, folder);
   if (!status.ok()) {
     std::cerr << status.message() << "\n";
   }

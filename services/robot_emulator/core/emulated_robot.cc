@@ -7,6 +7,7 @@
 #include "common/env/tasks/leg/leg_model.h"
 #include "common/robot/drivers/moteus/moteus_emulator.h"
 #include "services/robot_emulator/core/mujoco_plant.h"
+#include "services/robot_emulator/core/stochlite_robot.h"
 
 namespace demorl {
 namespace {
@@ -15,9 +16,8 @@ absl::StatusOr<EmulatedRobot> MakeLeg() {
   // Finer than the learning task's steps, so that what sensors tell moves between two ticks.
   LegParameters parameters;
   parameters.control_period = absl::Microseconds(500);
-  ASSIGN_OR_RETURN(MjModelHandle model, MakeLegModel(parameters));
-  ASSIGN_OR_RETURN(std::unique_ptr<MujocoPlant> plant,
-                   MujocoPlant::Create(std::move(model), {"hip", "knee"}));
+  ASSIGN_OR_RETURN(const MjModelHandle model, MakeLegModel(parameters));
+  ASSIGN_OR_RETURN(std::unique_ptr<MujocoPlant> plant, MujocoPlant::Create(*model, {"hip", "knee"}));
   plant->SetStops(0, -2.0, 2.0);
   plant->SetStops(1, -2.9, 0.1);
   EmulatedRobot robot{.plant = std::move(plant), .port_names = {"bus0"}, .step = parameters.control_period};
@@ -28,11 +28,17 @@ absl::StatusOr<EmulatedRobot> MakeLeg() {
 
 }  // namespace
 
-absl::StatusOr<EmulatedRobot> MakeEmulatedRobot(absl::string_view name) {
-  if (name == "leg") {
-    return MakeLeg();
+absl::StatusOr<EmulatedRobot> MakeEmulatedRobot(absl::string_view name, const EmulatedRobotOptions& options) {
+  if (name == "stochlite") {
+    return MakeEmulatedStochLite(options);
   }
-  return absl::NotFoundError(absl::StrCat("no emulated robot '", name, "'; known is leg"));
+  if (name != "leg") {
+    return absl::NotFoundError(absl::StrCat("no emulated robot '", name, "'; known are leg and stochlite"));
+  }
+  if (options.slope_deg != 0) {
+    return absl::InvalidArgumentError("the leg stands on no ground: want no slope");
+  }
+  return MakeLeg();
 }
 
 }  // namespace demorl

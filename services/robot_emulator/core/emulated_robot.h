@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,10 +18,21 @@ struct EmulatedRobot {
   // Of each device's port: "bus0", "imu".
   std::vector<std::string> port_names;
   absl::Duration step;
+  // Sets the robot on its feet, at rest, where it began; to be called where the plant may be changed. Empty
+  // for one that cannot fall.
+  std::function<void()> place;
 };
 
-// The robots that can be emulated, by name: the leg with two moteus controllers (ids 1 and 2) behind an
-// fdcanusb. NOT_FOUND for another name, naming the known ones.
-absl::StatusOr<EmulatedRobot> MakeEmulatedRobot(absl::string_view name);
+struct EmulatedRobotOptions {
+  // Of the ground, uphill ahead of a robot that walks.
+  double slope_deg = 0;
+};
+
+// The robots that can be emulated, by name:
+//   leg        two moteus controllers (ids 1 and 2) behind an fdcanusb
+//   stochlite  see stochlite_robot.h
+// NOT_FOUND for another name, naming the known ones; INVALID_ARGUMENT for options that do not fit.
+absl::StatusOr<EmulatedRobot> MakeEmulatedRobot(absl::string_view name,
+                                                const EmulatedRobotOptions& options = {});
 
 }  // namespace demorl

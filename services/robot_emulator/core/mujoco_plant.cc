@@ -15,16 +15,24 @@ namespace {
 constexpr double kStopStiffnessNmRad = 200;
 constexpr double kStopDampingNmSRad = 1;
 
+MjModelHandle WithoutActuators(const mjModel& model) {
+  std::shared_ptr<mjModel> copy(mj_copyModel(nullptr, &model), mj_deleteModel);
+  DEMORL_CHECK(copy != nullptr);
+  copy->opt.disableflags |= mjDSBL_ACTUATION;
+  return copy;
+}
+
 }  // namespace
 
-MujocoPlant::MujocoPlant(MjModelHandle model) : model_(std::move(model)), data_(mj_makeData(model_.get())) {
+MujocoPlant::MujocoPlant(const mjModel& model)
+    : model_(WithoutActuators(model)), data_(mj_makeData(model_.get())) {
   DEMORL_CHECK(data_ != nullptr);
   mj_forward(model_.get(), data_.get());
 }
 
 absl::StatusOr<std::unique_ptr<MujocoPlant>> MujocoPlant::Create(
-    MjModelHandle model, const std::vector<std::string>& joint_names) {
-  auto plant = absl::WrapUnique(new MujocoPlant(std::move(model)));
+    const mjModel& model, const std::vector<std::string>& joint_names) {
+  auto plant = absl::WrapUnique(new MujocoPlant(model));
   for (const std::string& name : joint_names) {
     const int joint = mj_name2id(plant->model_.get(), mjOBJ_JOINT, name.c_str());
     if (joint < 0) {

@@ -10,13 +10,13 @@
 
 namespace demorl {
 
-// A robot's twin as a plant: torques at its actuated hinges, whatever actuators the model itself has. Of one
-// thread.
+// A robot's twin as a plant: torques at its actuated hinges. The model's own actuators, which in a model for
+// learning may be servos, are switched off. Of one thread.
 class MujocoPlant final : public RobotPlant {
  public:
   // `joint_names`: hinges of the model, in the order of the robot's joints. NOT_FOUND naming a joint that the
   // model lacks, INVALID_ARGUMENT for one that is no hinge.
-  static absl::StatusOr<std::unique_ptr<MujocoPlant>> Create(MjModelHandle model,
+  static absl::StatusOr<std::unique_ptr<MujocoPlant>> Create(const mjModel& model,
                                                              const std::vector<std::string>& joint_names);
 
   int num_joints() const override { return static_cast<int>(position_addresses_.size()); }
@@ -33,6 +33,7 @@ class MujocoPlant final : public RobotPlant {
 
   const mjModel& model() const { return *model_; }
   mjData& data() { return *data_; }
+  const mjData& data() const { return *data_; }
 
  private:
   struct Stops {
@@ -40,7 +41,7 @@ class MujocoPlant final : public RobotPlant {
     double maximum_rad = std::numeric_limits<double>::infinity();
   };
 
-  explicit MujocoPlant(MjModelHandle model);
+  explicit MujocoPlant(const mjModel& model);
   double StopTorque(int joint) const;
 
   const MjModelHandle model_;

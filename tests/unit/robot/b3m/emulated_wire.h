@@ -44,7 +44,9 @@ class EmulatedWorld final : public Clock {
  public:
   class Stream;
 
-  explicit EmulatedWorld(int num_joints) : plant(num_joints), torques_nm(num_joints) {}
+  explicit EmulatedWorld(int num_joints) : plant(num_joints), torques_nm(num_joints), robot_(&plant) {}
+  // With this robot in place of free joints.
+  explicit EmulatedWorld(RobotPlant* robot) : plant(0), torques_nm(robot->num_joints()), robot_(robot) {}
 
   absl::Duration Now() const override { return now_; }
   // The host's end of a device's wire. The world keeps the wire's state, so that the stream may go first.
@@ -91,10 +93,10 @@ class EmulatedWorld final : public Clock {
       next_step_ += kStep;
       for (auto& wire : wires_) {
         output.clear();
-        wire->device->Step(now_, plant, torques_nm, output);
+        wire->device->Step(now_, *robot_, torques_nm, output);
         Post(*wire, output);
       }
-      plant.Advance(kStep, torques_nm);
+      robot_->Advance(kStep, torques_nm);
     }
     for (auto& wire : wires_) {
       output.clear();
@@ -135,6 +137,7 @@ class EmulatedWorld final : public Clock {
     }
   }
 
+  RobotPlant* const robot_;
   absl::Duration now_ = absl::Seconds(100);
   absl::Duration next_step_ = now_;
   Random random_{3};

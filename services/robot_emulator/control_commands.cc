@@ -1,6 +1,7 @@
-#include "services/robot_emulator/fault_commands.h"
+#include "services/robot_emulator/control_commands.h"
 
 #include <algorithm>
+#include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -28,20 +29,33 @@ absl::Status ParseNumber(absl::string_view text, double maximum, double* value) 
 
 }  // namespace
 
-absl::Status FaultCommands::Run(absl::string_view line) {
+absl::Status ControlCommands::Run(absl::string_view line) {
   const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  if (words.size() == 1 && words[0] == "place") {
+    return Place();
+  }
   if (words.size() < 2 || words.size() > 3) {
-    return absl::InvalidArgumentError(absl::StrCat("'", line, "'; want a fault, a port and its value"));
-  }
-  const auto port = std::find(port_names_.begin(), port_names_.end(), words[1]);
-  if (port == port_names_.end()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("no port '", words[1], "'; there are ", absl::StrJoin(port_names_, ", ")));
+        absl::StrCat("'", line, "'; want `place`, or a fault, a port and its value"));
   }
-  return Change(port - port_names_.begin(), words[0], words.size() == 3 ? words[2] : "");
+  const std::vector<std::string>& names = robot_.port_names;
+  const auto port = std::find(names.begin(), names.end(), words[1]);
+  if (port == names.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no port '", words[1], "'; there are ", absl::StrJoin(names, ", ")));
+  }
+  return Change(port - names.begin(), words[0], words.size() == 3 ? words[2] : "");
 }
 
-absl::Status FaultCommands::Change(size_t port, absl::string_view what, absl::string_view value) {
+absl::Status ControlCommands::Place() {
+  if (robot_.place == nullptr) {
+    return absl::InvalidArgumentError("this robot is bolted down: nobody can place it");
+  }
+  server_.Inspect(robot_.place);
+  return absl::OkStatus();
+}
+
+absl::Status ControlCommands::Change(size_t port, absl::string_view what, absl::string_view value) {
   EmulatorFaults& faults = faults_[port];
   double number = 0;
   if (what == "unplug") {

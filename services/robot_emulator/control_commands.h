@@ -1,11 +1,11 @@
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "common/robot/emulation/emulator_server.h"
+#include "services/robot_emulator/core/emulated_robot.h"
 
 namespace demorl {
 
@@ -17,21 +17,23 @@ namespace demorl {
 //   delay PORT MILLISECONDS          answers come late
 //   corrupt PORT SHARE               this share of answers with a flipped bit
 //   babble PORT BYTES                noise, per millisecond
+//   place                            somebody sets the robot on its feet
 //
 // INVALID_ARGUMENT naming what was found and what is allowed.
-class FaultCommands {
+class ControlCommands {
  public:
-  // Borrows the server; `port_names` as its devices.
-  FaultCommands(EmulatorServer* server, std::vector<std::string> port_names)
-      : server_(*server), port_names_(std::move(port_names)), faults_(port_names_.size()) {}
+  // Borrows the server and the robot that it runs.
+  ControlCommands(EmulatorServer* server, const EmulatedRobot* robot)
+      : server_(*server), robot_(*robot), faults_(robot->port_names.size()) {}
 
   absl::Status Run(absl::string_view line);
 
  private:
+  absl::Status Place();
   absl::Status Change(size_t port, absl::string_view what, absl::string_view value);
 
   EmulatorServer& server_;
-  const std::vector<std::string> port_names_;
+  const EmulatedRobot& robot_;
   std::vector<EmulatorFaults> faults_;
 };
 
