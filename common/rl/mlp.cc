@@ -19,6 +19,69 @@ void AddBiasAndRelu(int64_t rows, int64_t units, const float* __restrict bias, f
   }
 }
 
+// Keeps variances of layers whose units agree away from 0, as torch.nn.LayerNorm does.
+constexpr float kMinVariance = 1e-5f;
+
+// Sum of value(unit) in lanes, which compilers may not choose by themselves: it changes the order of the
+// sums.
+template <typename Value>
+__attribute__((always_inline)) inline float LaneSum(int64_t units, const Value& value) {
+  constexpr int64_t kLanes = 16;
+  float lanes[kLanes] = {};
+  int64_t unit = 0;
+  for (; unit + kLanes <= units; unit += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] += value(unit + lane);
+    }
+  }
+  float sum = 0;
+  for (; unit < units; ++unit) {
+    sum += value(unit);
+  }
+  for (const float lane : lanes) {
+    sum += lane;
+  }
+  return sum;
+}
+
+// In place: adds the bias, normalises each row, keeps that in `normalised`, cuts at 0.
+DEMORL_VECTOR_CLONES
+void AddBiasNormaliseAndRelu(int64_t rows, int64_t units, const float* __restrict bias,
+                             float* __restrict values, float* __restrict normalised,
+                             float* __restrict inverse_stddev) {
+  for (int64_t row = 0; row < rows; ++row, values += units, normalised += units) {
+    for (int64_t unit = 0; unit < units; ++unit) {
+      values[unit] += bias[unit];
+    }
+    const float mean = LaneSum(units, [&](int64_t unit) { return values[unit]; }) / static_cast<float>(units);
+    const float squares =
+        LaneSum(units, [&](int64_t unit) { return (values[unit] - mean) * (values[unit] - mean); });
+    const float scale = 1 / std::sqrt(squares / static_cast<float>(units) + kMinVariance);
+    inverse_stddev[row] = scale;
+    for (int64_t unit = 0; unit < units; ++unit) {
+      const float value = (values[unit] - mean) * scale;
+      normalised[unit] = value;
+      values[unit] = value < 0 ? 0 : value;
+    }
+  }
+}
+
+// In place: from the derivative by normalised units to that by the units before.
+DEMORL_VECTOR_CLONES
+void NormalisationGradient(int64_t rows, int64_t units, const float* __restrict normalised,
+                           const float* __restrict inverse_stddev, float* __restrict gradients) {
+  for (int64_t row = 0; row < rows; ++row, gradients += units, normalised += units) {
+    const float mean =
+        LaneSum(units, [&](int64_t unit) { return gradients[unit]; }) / static_cast<float>(units);
+    const float projection =
+        LaneSum(units, [&](int64_t unit) { return gradients[unit] * normalised[unit]; }) /
+        static_cast<float>(units);
+    for (int64_t unit = 0; unit < units; ++unit) {
+      gradients[unit] = inverse_stddev[row] * (gradients[unit] - mean - normalised[unit] * projection);
+    }
+  }
+}
+
 DEMORL_VECTOR_CLONES
 void ZeroWhereInactive(int64_t count, const float* __restrict activations, float* __restrict gradients) {
   for (int64_t i = 0; i < count; ++i) {
@@ -35,6 +98,33 @@ void HiddenForward(const at::Tensor& input, const at::Tensor& weight, const at::
     at::addmm_out(hidden, bias, input, weight.t());
     hidden.clamp_min_(0);
   }
+}
+
+void NormalisedHiddenForward(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
+                             at::Tensor& hidden, at::Tensor& normalised, at::Tensor& inverse_stddev) {
+  if (hidden.is_cpu()) {
+    at::mm_out(hidden, input, weight.t());
+    AddBiasNormaliseAndRelu(hidden.size(0), hidden.size(1), bias.data_ptr<float>(), hidden.data_ptr<float>(),
+                            normalised.data_ptr<float>(), inverse_stddev.data_ptr<float>());
+    return;
+  }
+  at::addmm_out(hidden, bias, input, weight.t());
+  const auto [variance, mean] = at::var_mean(hidden, at::IntArrayRef{1}, /*correction=*/0);
+  inverse_stddev.copy_((variance + kMinVariance).rsqrt());
+  normalised.copy_((hidden - mean.unsqueeze(1)) * inverse_stddev.unsqueeze(1));
+  at::clamp_min_out(hidden, normalised, 0);
+}
+
+void DenormaliseGradient(const at::Tensor& normalised, const at::Tensor& inverse_stddev,
+                         at::Tensor& gradient) {
+  if (gradient.is_cpu()) {
+    NormalisationGradient(gradient.size(0), gradient.size(1), normalised.data_ptr<float>(),
+                          inverse_stddev.data_ptr<float>(), gradient.data_ptr<float>());
+    return;
+  }
+  const at::Tensor projection_B1 = (gradient * normalised).mean(1, /*keepdim=*/true);
+  gradient.sub_(gradient.mean(1, /*keepdim=*/true)).sub_(normalised * projection_B1);
+  gradient.mul_(inverse_stddev.unsqueeze(1));
 }
 
 void MaskGradient(const at::Tensor& activation, at::Tensor& gradient) {
@@ -90,6 +180,10 @@ MlpActivations MlpActivations::Allocate(const MlpSize& size, int64_t rows, at::D
   MlpActivations activations;
   for (const int64_t units : size.hidden) {
     activations.hidden.push_back(at::zeros({rows, units}, options));
+    if (size.layer_norm) {
+      activations.normalised.push_back(at::zeros({rows, units}, options));
+      activations.inverse_stddev.push_back(at::zeros({rows}, options));
+    }
   }
   activations.output_BY = at::zeros({rows, size.outputs}, options);
   return activations;
@@ -100,6 +194,10 @@ MlpActivations MlpActivations::Rows(int64_t first, int64_t count) const {
   for (const at::Tensor& layer : hidden) {
     rows.hidden.push_back(layer.narrow(0, first, count));
   }
+  for (size_t layer = 0; layer < normalised.size(); ++layer) {
+    rows.normalised.push_back(normalised[layer].narrow(0, first, count));
+    rows.inverse_stddev.push_back(inverse_stddev[layer].narrow(0, first, count));
+  }
   rows.output_BY = output_BY.narrow(0, first, count);
   return rows;
 }
@@ -108,7 +206,12 @@ void Forward(const MlpLayers& layers, const at::Tensor& input_BI, MlpActivations
   const at::Tensor* input = &input_BI;
   for (size_t layer = 0; layer < activations.hidden.size(); ++layer) {
     at::Tensor& hidden = activations.hidden[layer];
-    HiddenForward(*input, layers.weights[layer], layers.biases[layer], hidden);
+    if (activations.normalised.empty()) {
+      HiddenForward(*input, layers.weights[layer], layers.biases[layer], hidden);
+    } else {
+      NormalisedHiddenForward(*input, layers.weights[layer], layers.biases[layer], hidden,
+                              activations.normalised[layer], activations.inverse_stddev[layer]);
+    }
     input = &hidden;
   }
   at::addmm_out(activations.output_BY, layers.biases.back(), *input, layers.weights.back().t());
@@ -121,6 +224,9 @@ void BackpropagateHidden(const MlpLayers& layers, const MlpActivations& activati
     at::Tensor& gradient = gradients.hidden[layer];
     at::mm_out(gradient, *upper, layers.weights[layer + 1]);
     MaskGradient(activations.hidden[layer], gradient);
+    if (!activations.normalised.empty()) {
+      DenormaliseGradient(activations.normalised[layer], activations.inverse_stddev[layer], gradient);
+    }
     upper = &gradient;
   }
 }

@@ -18,6 +18,10 @@ struct MlpSize {
   int64_t inputs = 0;
   std::vector<int64_t> hidden;
   int64_t outputs = 0;
+  // Whether hidden units are normalised over their layer, row by row, before ReLU (mean 0, variance 1; no
+  // gain and offset of their own, so that the parameters are the same). Source: Ba et al. 2016, "Layer
+  // Normalization" (arXiv 1607.06450), eq. 4.
+  bool layer_norm = false;
 
   int64_t num_layers() const { return static_cast<int64_t>(hidden.size()) + 1; }
   int64_t layer_inputs(int64_t layer) const { return layer == 0 ? inputs : hidden[layer - 1]; }
@@ -40,13 +44,15 @@ void InitialiseLayers(MlpLayers& layers, Random& random);
 struct MlpActivations {
   std::vector<at::Tensor> hidden;  // [B, H_l], after ReLU
   at::Tensor output_BY;
+  // With layer norm only: what ReLU saw [B, H_l], and by what each row was multiplied [B].
+  std::vector<at::Tensor> normalised, inverse_stddev;
 
   static MlpActivations Allocate(const MlpSize& size, int64_t rows, at::Device device);
   // Views of rows [first, first + count).
   MlpActivations Rows(int64_t first, int64_t count) const;
 };
 
-// Fills `activations`.
+// Fills `activations`, which have been allocated for a network with or without layer norm.
 void Forward(const MlpLayers& layers, const at::Tensor& input_BI, MlpActivations& activations);
 
 // The derivative of a scalar loss by each layer's pre-activation, in the shapes of the activations.

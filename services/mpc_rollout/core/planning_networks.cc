@@ -53,12 +53,13 @@ class TiledMlp {
  public:
   static absl::StatusOr<TiledMlp> Load(const TensorFile& file, const std::string& prefix, int64_t inputs,
                                        const std::vector<std::pair<std::string, int64_t>>& outputs,
-                                       at::Device device) {
+                                       at::Device device, bool layer_norm = false) {
     int64_t num_outputs = 0;
     for (const auto& [name, width] : outputs) {
       num_outputs += width;
     }
-    ASSIGN_OR_RETURN(const MlpSize size, FindSize(file, prefix, inputs, num_outputs));
+    ASSIGN_OR_RETURN(MlpSize size, FindSize(file, prefix, inputs, num_outputs));
+    size.layer_norm = layer_norm;
     TiledMlp mlp(size, device);
     for (int64_t layer = 0; layer + 1 < size.num_layers(); ++layer) {
       RETURN_IF_ERROR(LoadRows(file, absl::StrCat(prefix, "hidden.", layer), 0, size.hidden[layer],
@@ -140,6 +141,19 @@ absl::StatusOr<double> RewardScale(const TensorFile& file) {
                                                    found->second, "; want a number > 0"));
   }
   return scale;
+}
+
+// Whether the hidden layers of a learner's values are normalised.
+absl::StatusOr<bool> LayerNorm(const TensorFile& file) {
+  const auto found = file.metadata.find("layer_norm");
+  if (found == file.metadata.end() || found->second == "0") {
+    return false;
+  }
+  if (found->second == "1") {
+    return true;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("metadata layer_norm of the value snapshot is ", found->second, "; want 0 or 1"));
 }
 
 class PolicyNetwork final : public PolicyFunction {
@@ -257,15 +271,16 @@ absl::StatusOr<std::unique_ptr<ValueFunction>> MakeValueNetwork(const TensorFile
                                                                 std::function<PolicyFunction*()> policy) {
   RETURN_IF_ERROR(CheckFinite(file));
   ASSIGN_OR_RETURN(const double reward_scale, RewardScale(file));
+  ASSIGN_OR_RETURN(const bool layer_norm, LayerNorm(file));
   std::vector<TiledMlp> q_functions;
   for (const char* prefix : {"q.0.", "q.1."}) {
-    ASSIGN_OR_RETURN(TiledMlp q,
-                     TiledMlp::Load(file, prefix, observation_size + action_size, {{"out", 1}}, device));
+    ASSIGN_OR_RETURN(TiledMlp q, TiledMlp::Load(file, prefix, observation_size + action_size, {{"out", 1}},
+                                                device, layer_norm));
     q_functions.push_back(std::move(q));
   }
   std::optional<TiledMlp> value;
   if (file.tensors.contains("v.out.weight")) {
-    ASSIGN_OR_RETURN(value, TiledMlp::Load(file, "v.", observation_size, {{"out", 1}}, device));
+    ASSIGN_OR_RETURN(value, TiledMlp::Load(file, "v.", observation_size, {{"out", 1}}, device, layer_norm));
   }
   return std::make_unique<ValueNetwork>(std::move(q_functions), std::move(value), reward_scale,
                                         observation_size, action_size, device, std::move(policy));

@@ -27,6 +27,7 @@ SacSettings Resolve(const SacLearner::Options& options) {
       .reward_scale = config.reward_scale(),
       .target_update_interval = config.target_update_interval(),
       .value_network = config.value_network(),
+      .critic_layer_norm = config.critic_layer_norm(),
       .max_gradient_norm = config.max_gradient_norm(),
       .max_non_finite = config.max_non_finite(),
       .num_threads = config.num_threads(),

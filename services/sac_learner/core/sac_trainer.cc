@@ -56,10 +56,11 @@ bool AllFinite(std::span<const float> values) {
 
 SacSizes SizesOf(const SacSettings& settings) {
   const int64_t observation_size = settings.observation_size, action_size = settings.action_size;
-  SacSizes sizes = {.policy = {observation_size, settings.hidden_sizes, 2 * action_size},
-                    .q = {observation_size + action_size, settings.hidden_sizes, 1}};
+  SacSizes sizes = {
+      .policy = {observation_size, settings.hidden_sizes, 2 * action_size},
+      .q = {observation_size + action_size, settings.hidden_sizes, 1, settings.critic_layer_norm}};
   if (settings.value_network) {
-    sizes.value = {observation_size, settings.hidden_sizes, 1};
+    sizes.value = {observation_size, settings.hidden_sizes, 1, settings.critic_layer_norm};
   }
   return sizes;
 }
@@ -408,6 +409,7 @@ TensorFile FlatSacTrainer::ValueTensors() const {
   }
   file.metadata["entropy_temperature"] = absl::StrFormat("%.9g", entropy_temperature());
   file.metadata["reward_scale"] = absl::StrFormat("%.9g", settings_.reward_scale);
+  file.metadata["layer_norm"] = settings_.critic_layer_norm ? "1" : "0";
   return file;
 }
 

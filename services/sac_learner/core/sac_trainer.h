@@ -35,6 +35,7 @@ struct SacSettings {
   double reward_scale = 1;
   int target_update_interval = 1;
   bool value_network = false;
+  bool critic_layer_norm = false;
   double max_gradient_norm = 0;
   int max_non_finite = 10;
   int num_threads = 2;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "common/env/registry.h"
 #include "common/policy/mlp_policy.h"
 #include "gmock/gmock.h"
@@ -131,6 +132,28 @@ TEST(PlanningNetworksTest, ValuesAreInUnitsOfTheTasksReward) {
   file.metadata["reward_scale"] = "0";
   EXPECT_THAT(MakeValueNetwork(file, 3, 2, "cpu", [] { return nullptr; }).status(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("want a number > 0")));
+}
+
+TEST(PlanningNetworksTest, ValuesNormaliseHiddenLayersWhereTheLearnerDoes) {
+  TensorFile file = LinearValue(2, 1, {0, 0}, 0);
+  for (const char* prefix : {"q.0", "q.1"}) {
+    file.tensors[absl::StrCat(prefix, ".hidden.0.weight")] = {{2, 3}, {1, 1, 0, 0, 0, 1}};
+    file.tensors[absl::StrCat(prefix, ".hidden.0.bias")] = Filled({2}, 0);
+    file.tensors[absl::StrCat(prefix, ".out.weight")] = {{1, 2}, {5, 7}};
+    file.tensors[absl::StrCat(prefix, ".out.bias")] = Filled({1}, 0);
+  }
+  // Hidden units 3 and 1: normalised 1 and -1.
+  const std::vector<float> observations = {1, 2}, actions = {1};
+  std::vector<float> values;
+  for (const auto& [layer_norm, expected] : {std::pair("0", 22.0F), std::pair("1", 5.0F)}) {
+    file.metadata["layer_norm"] = layer_norm;
+    ASSERT_OK_AND_ASSIGN(const auto network, MakeValueNetwork(file, 2, 1, "cpu", [] { return nullptr; }));
+    ASSERT_OK(network->ActionValue(observations, actions, &values));
+    EXPECT_THAT(values, Each(FloatNear(expected, 1e-3)));
+  }
+  file.metadata["layer_norm"] = "yes";
+  EXPECT_THAT(MakeValueNetwork(file, 2, 1, "cpu", [] { return nullptr; }).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("want 0 or 1")));
 }
 
 TEST(RolloutPlannerTest, IsReadyWhenWhatTheConfigurationNeedsIsThere) {

@@ -41,7 +41,11 @@ class MlpTest : public ::testing::TestWithParam<NetworkCase> {
     const MlpLayers layers = ViewLayers(GetParam().size, parameters);
     at::Tensor x = input;
     for (size_t i = 0; i + 1 < layers.weights.size(); ++i) {
-      x = (at::matmul(x, layers.weights[i].t()) + layers.biases[i]).relu();
+      x = at::matmul(x, layers.weights[i].t()) + layers.biases[i];
+      if (GetParam().size.layer_norm) {
+        x = at::layer_norm(x, {x.size(1)});
+      }
+      x = x.relu();
     }
     return at::matmul(x, layers.weights.back().t()) + layers.biases.back();
   }
@@ -101,7 +105,7 @@ TEST_P(MlpTest, ParameterGradientsAgreeWithFiniteDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, MlpTest,
                          ::testing::Values(NetworkCase{{3, {8, 5}, 4}, 6}, NetworkCase{{4, {7}, 1}, 9},
-                                           NetworkCase{{5, {}, 2}, 3},
+                                           NetworkCase{{5, {}, 2}, 3}, NetworkCase{{4, {7, 37}, 2, true}, 9},
                                            NetworkCase{{23, {64, 64, 32}, 1}, 32}));
 
 TEST(MlpRowsTest, RowsAreViewsOfTheSameMemory) {

@@ -170,6 +170,7 @@ TEST(SacLearnerTest, TargetsMoveAtTheirInterval) {
   options.config.set_target_update_interval(3);
   const auto learner = MakeLearner(options);
   EXPECT_EQ(learner->ValueTensors().metadata.at("reward_scale"), "1");
+  EXPECT_EQ(learner->ValueTensors().metadata.at("layer_norm"), "0");
   const std::vector<float> start = learner->ValueTensors().tensors.at("q.1.out.weight").values;
   Random random(5);
   Train(*learner, random, 2);

@@ -50,7 +50,8 @@ TransitionBatch MakeBatch() {
 
 // Layers of one network as leaves that record gradients.
 struct Leaves {
-  Leaves(const TorchState& state, const std::string& prefix) {
+  Leaves(const TorchState& state, const std::string& prefix, bool has_layer_norm = false)
+      : layer_norm(has_layer_norm) {
     for (int layer = 0; state.tensors.count(prefix + "." + std::to_string(layer) + ".weight") != 0; ++layer) {
       for (const char* part : {".weight", ".bias"}) {
         tensors.push_back(
@@ -61,7 +62,9 @@ struct Leaves {
   at::Tensor operator()(at::Tensor x) const {
     for (size_t i = 0; i < tensors.size(); i += 2) {
       x = at::matmul(x, tensors[i].t()) + tensors[i + 1];
-      x = i + 2 < tensors.size() ? x.relu() : x;
+      const bool is_hidden = i + 2 < tensors.size();
+      x = is_hidden && layer_norm ? at::layer_norm(x, {x.size(1)}) : x;
+      x = is_hidden ? x.relu() : x;
     }
     return x;
   }
@@ -72,6 +75,7 @@ struct Leaves {
     }
     return at::cat(flat);
   }
+  bool layer_norm;
   std::vector<at::Tensor> tensors;
 };
 
@@ -81,8 +85,13 @@ void ExpectClose(const at::Tensor& actual, const at::Tensor& expected, const cha
   EXPECT_LT((actual - expected).abs().max().item<double>(), 1e-5) << what;
 }
 
-TEST(SacTrainerTest, GradientsAreThoseOfAutomaticDifferentiation) {
-  ASSERT_OK_AND_ASSIGN(const auto trainer, SacTrainer::Create(Settings()));
+class SacTrainerGradientsTest : public ::testing::TestWithParam<bool> {};
+
+TEST_P(SacTrainerGradientsTest, AreThoseOfAutomaticDifferentiation) {
+  const bool layer_norm = GetParam();
+  SacSettings settings = Settings();
+  settings.critic_layer_norm = layer_norm;
+  ASSERT_OK_AND_ASSIGN(const auto trainer, SacTrainer::Create(settings));
   ASSERT_OK_AND_ASSIGN(const TorchState before, DecodeTorchState(trainer->SaveState()));
   const TransitionBatch batch = MakeBatch();
   ASSERT_OK_AND_ASSIGN(const SacMetrics metrics, trainer->Update(batch));
@@ -94,8 +103,9 @@ TEST(SacTrainerTest, GradientsAreThoseOfAutomaticDifferentiation) {
   at::Tensor noise = at::empty({2 * kRows, kActions}, at::kFloat);
   Random random(SplitSeed(11, "sac/noise"));
   random.FillNormal({noise.data_ptr<float>(), static_cast<size_t>(noise.numel())});
-  const Leaves policy(before, "policy.0"), q0(before, "q.0"), q1(before, "q.1"),
-      target0(before, "target_q.0"), target1(before, "target_q.1"), value(before, "value.0");
+  const Leaves policy(before, "policy.0"), q0(before, "q.0", layer_norm), q1(before, "q.1", layer_norm),
+      target0(before, "target_q.0", layer_norm), target1(before, "target_q.1", layer_norm),
+      value(before, "value.0", layer_norm);
   const auto draw = [&](const at::Tensor& observations, const at::Tensor& draws) {
     const at::Tensor output = policy(observations);
     return DrawTanhGaussian(output.narrow(1, 0, kActions), output.narrow(1, kActions, kActions).clamp(-5, 2),
@@ -151,6 +161,8 @@ TEST(SacTrainerTest, GradientsAreThoseOfAutomaticDifferentiation) {
   EXPECT_TRUE(at::allclose(target_move, 0.005 * q_move, 1e-2, 1e-7));
   EXPECT_GT(q_move.abs().max().item<double>(), 1e-4);
 }
+
+INSTANTIATE_TEST_SUITE_P(CriticLayerNorm, SacTrainerGradientsTest, ::testing::Bool());
 
 TEST(SacTrainerTest, ASnapshotsPolicyIsTheOneThatIsTrained) {
   ASSERT_OK_AND_ASSIGN(const auto trainer, SacTrainer::Create(Settings()));

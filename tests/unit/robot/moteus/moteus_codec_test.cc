@@ -199,9 +199,9 @@ TEST(MoteusFrameReaderTest, ReadsErrorsAndSkipsPadding) {
 }
 
 TEST(MoteusFrameReaderTest, KnowsWhatItCannotRead) {
-  for (const char* hex : {"01", "0100", "0c", "0c04", "0d2000", "018080808010", "0180808080800000", "60",
-                          "40", "11ffffffff0f", "10ffffffff0f00", "30", "3001", "3180", "0a2001000000",
-                          "13ffff03", "1180800400"}) {
+  for (const char* hex :
+       {"01", "0100", "0c", "0c04", "0d2000", "018080808010", "0180808080800000", "60", "40", "11ffffffff0f",
+        "10ffffffff0f00", "30", "3001", "3180", "0a2001000000", "13ffff03", "1180800400"}) {
     bool malformed = false;
     ItemsOfHex(hex, &malformed);
     EXPECT_TRUE(malformed) << hex;
