@@ -1,10 +1,17 @@
 #include "services/robot_gateway/control_host.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
+namespace {
+
+// So that no driver finds its wires still full.
+constexpr absl::Duration kWritePeriod = absl::Milliseconds(5);
+
+}  // namespace
 
 absl::Status ControlHost::Start() {
   absl::MutexLock lock(&mutex_);
@@ -37,7 +44,11 @@ void ControlHost::StopLoop() {
   past_.num_missed += loop_->num_missed();
   loop_.reset();
   // Nobody is there any more to end what was commanded last.
-  bus_.Write(std::vector<JointCommand>(bus_.num_joints()));
+  const std::vector<JointCommand> off(bus_.num_joints());
+  for (int i = 0; i < ActuatorBus::kSureWrites; ++i) {
+    bus_.Write(off);
+    absl::SleepFor(kWritePeriod);
+  }
 }
 
 absl::Status ControlHost::RecoverDevices() {

@@ -1,5 +1,7 @@
 #include "services/robot_gateway/devices.h"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -8,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/robot/control/calibrated_bus.h"
 #include "common/robot/control/reopening_bus.h"
+#include "common/robot/control/watched_bus.h"
 #include "common/robot/drivers/b3m/b3m_bus.h"
 #include "common/robot/drivers/dynamixel/dynamixel_bus.h"
 #include "common/robot/drivers/imu/rvc_imu.h"
@@ -16,9 +19,11 @@
 #include "common/robot/drivers/leg_udp/leg_udp_bus.h"
 #include "common/robot/drivers/moteus/fdcanusb_port.h"
 #include "common/robot/drivers/moteus/moteus_bus.h"
+#include "common/robot/safety/bus_watchdog_client.h"
 #include "common/robot/transport/can_socket.h"
 #include "common/robot/transport/serial_port.h"
 #include "services/robot_gateway/core/robot_setup.h"
+#include "spdlog/spdlog.h"
 
 namespace demorl {
 namespace {
@@ -30,6 +35,9 @@ using demorl::config::v1::RobotSetup;
 
 // A USB adapter ignores it, a controller's UART is made for it.
 constexpr int kMoteusBaudRate = 921600;
+
+// Of SCHED_FIFO: what watches the loop must run when the loop hangs.
+int PriorityAbove(int loop_priority) { return loop_priority == 0 ? 0 : std::min(loop_priority + 1, 99); }
 
 absl::Status CheckNumPorts(const RobotSetup& setup, int allowed) {
   if (setup.bus().ports_size() == allowed) {
@@ -100,6 +108,13 @@ absl::StatusOr<std::unique_ptr<ActuatorBus>> OpenDynamixel(const RobotSetup& set
   return DynamixelBus::Create(options, std::move(wires));
 }
 
+WatchedPort WatchB3mPort(const std::string& path, const SerialPort& port) {
+  std::array<uint8_t, b3m::kFreeAllBytes> free_all;
+  b3m::EncodeFreeAll(free_all);
+  return {.name = path, .descriptor = port.descriptor(), .freeing_bytes = {free_all.begin(), free_all.end()}};
+}
+
+// The servos have no watchdog: a process of its own is it.
 absl::StatusOr<std::unique_ptr<ActuatorBus>> OpenB3m(const RobotSetup& setup) {
   B3mOptions options;
   if (setup.bus().has_baud_rate()) {
@@ -108,8 +123,21 @@ absl::StatusOr<std::unique_ptr<ActuatorBus>> OpenB3m(const RobotSetup& setup) {
   for (const JointSetup& joint : setup.joints()) {
     options.servos.push_back({.wire = joint.port(), .id = static_cast<uint8_t>(joint.actuator_id())});
   }
-  ASSIGN_OR_RETURN(std::vector<std::unique_ptr<ByteStream>> wires, OpenWires(setup, options.baud_rate));
-  return B3mBus::Create(options, std::move(wires));
+  BusWatchdogClient::Options watch{
+      .order = {.timeout = absl::Seconds(setup.safety().bus_watchdog_timeout_s()),
+                .realtime_priority = PriorityAbove(setup.realtime().priority())}};
+  std::vector<std::unique_ptr<ByteStream>> wires;
+  for (int i = 0; i < setup.bus().ports_size(); ++i) {
+    ASSIGN_OR_RETURN(std::unique_ptr<SerialPort> port, OpenPort(setup, i, options.baud_rate));
+    watch.order.ports.push_back(WatchB3mPort(setup.bus().ports(i), *port));
+    wires.push_back(std::move(port));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<ActuatorBus> bus, B3mBus::Create(options, std::move(wires)));
+  ASSIGN_OR_RETURN(std::unique_ptr<BusWatchdogClient> watchdog, BusWatchdogClient::Start(watch));
+  for (const std::string& line : watchdog->degraded()) {
+    spdlog::warn("degraded: bus watchdog: {}", line);
+  }
+  return std::make_unique<WatchedBus>(std::move(bus), std::move(watchdog));
 }
 
 absl::StatusOr<std::unique_ptr<ActuatorBus>> OpenDriver(const RobotSetup& setup) {

@@ -39,7 +39,7 @@ class FakeActuatorBus final : public ActuatorBus {
   }
   BusResult Write(std::span<const JointCommand> written) override {
     std::copy(written.begin(), written.end(), commands.begin());
-    return {};
+    return {.code = write_code};
   }
   BusCounters counters() const override { return {}; }
   std::string DescribeFault(uint32_t fault) const override { return "fault " + std::to_string(fault); }
@@ -48,6 +48,8 @@ class FakeActuatorBus final : public ActuatorBus {
   std::vector<char> answers;
   bool unplugged = false;
   std::vector<JointCommand> commands;
+  // What the next writes answer.
+  BusResult::Code write_code = BusResult::Code::kOk;
 };
 
 // A task of torque-driven joints: observation = positions and velocities, command = torque of 1 N m per

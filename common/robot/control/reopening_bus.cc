@@ -83,7 +83,7 @@ absl::Status ReopeningBus::Reopen() {
 }
 
 BusResult ReopeningBus::Watch(BusResult result) {
-  is_gone_ = is_gone_ || result.code == BusResult::Code::kClosed || result.code == BusResult::Code::kFailed;
+  is_gone_ = is_gone_ || (result.code != BusResult::Code::kOk && result.code != BusResult::Code::kIncomplete);
   return result;
 }
 

@@ -8,7 +8,8 @@
 
 namespace demorl {
 
-// A bus that can be lost and found again: once its device is gone, ClearFaults opens it anew.
+// A bus that can be lost and found again: once its device, or what watches it, is gone, ClearFaults opens it
+// anew.
 class ReopeningBus final : public ActuatorBus {
  public:
   using Opener = std::function<absl::StatusOr<std::unique_ptr<ActuatorBus>>()>;

@@ -14,8 +14,8 @@ namespace {
 // How far a jogged joint's target may be ahead of the joint.
 constexpr double kMaxJogLeadRad = 0.1;
 
-bool IsGone(const BusResult& result) {
-  return result.code == BusResult::Code::kClosed || result.code == BusResult::Code::kFailed;
+bool IsGone(BusResult::Code code) {
+  return code == BusResult::Code::kClosed || code == BusResult::Code::kFailed;
 }
 
 template <size_t N>
@@ -61,9 +61,10 @@ void RobotLoop::ReadSensors(const Tick& tick) {
   const std::span<JointMeasurement> joints = Measured();
   const absl::Duration deadline = tick.woke + options_.reply_share * options_.control_period;
   // Of the last tick's write.
-  bus_is_gone_ = std::exchange(write_has_failed_, false);
+  const BusResult::Code written = std::exchange(last_write_, BusResult::Code::kOk);
   const BusResult result = parts_.bus->Read(deadline, joints);
-  bus_is_gone_ = bus_is_gone_ || IsGone(result);
+  bus_is_gone_ = IsGone(written) || IsGone(result.code);
+  bus_is_unwatched_ = written == BusResult::Code::kUnwatched;
   for (int i = 0; i < num_joints_; ++i) {
     missed_replies_[i] = joints[i].fresh ? 0 : missed_replies_[i] + 1;
   }
@@ -87,6 +88,9 @@ bool RobotLoop::RepliesAreMissing() {
 StopReason RobotLoop::CheckSensors(const Tick& tick, ArmMode mode) {
   if (RepliesAreMissing()) {
     return StopReason::kRepliesLost;
+  }
+  if (bus_is_unwatched_) {
+    return StopReason::kWatchdogLost;
   }
   if (const auto verdict = envelope_.CheckMeasurements(Measured()); verdict.reason != StopReason::kNone) {
     return verdict.reason;
@@ -281,11 +285,11 @@ void RobotLoop::WriteCommands(absl::Duration now) {
   if (MotorsStayOff()) {
     // Records keep what would have been sent.
     const std::array<JointCommand, kMaxJoints> off{};
-    write_has_failed_ = IsGone(parts_.bus->Write({off.data(), static_cast<size_t>(num_joints_)}));
+    last_write_ = parts_.bus->Write({off.data(), static_cast<size_t>(num_joints_)}).code;
     record_.step = TickStep::kNone;
     return;
   }
-  write_has_failed_ = IsGone(parts_.bus->Write(Commanded()));
+  last_write_ = parts_.bus->Write(Commanded()).code;
 }
 
 void RobotLoop::Record(const Tick& tick) {

@@ -132,7 +132,8 @@ class RobotLoop final : public ControlLoopBody {
   TickRecord record_;  // of this tick; measurements and commands stay from tick to tick
   std::array<int, kMaxJoints> missed_replies_{};
   bool bus_is_gone_ = false;
-  bool write_has_failed_ = false;
+  bool bus_is_unwatched_ = false;
+  BusResult::Code last_write_ = BusResult::Code::kOk;
   bool imu_has_spoken_ = false;
   std::array<double, kMaxJoints> held_position_rad_{};  // where kHold and jogging stay
   std::array<bool, kMaxJoints> is_jogged_{};

@@ -76,6 +76,8 @@ struct BusResult {
     kClosed,
     // The operating system refused; `error_number` says why.
     kFailed,
+    // Nobody is left to free the motors if this process dies: none are driven any more.
+    kUnwatched,
   };
   Code code = Code::kOk;
   int error_number = 0;
@@ -102,6 +104,9 @@ struct BusCounters {
 // log.
 class ActuatorBus {
  public:
+  // Writes in a row of one command after which no bus has it still to send, though nobody confirms a write.
+  static constexpr int kSureWrites = 4;
+
   virtual ~ActuatorBus() = default;
 
   virtual int num_joints() const = 0;

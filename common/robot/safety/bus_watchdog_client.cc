@@ -98,14 +98,15 @@ absl::Status BusWatchdogClient::AwaitReady() {
   return absl::OkStatus();
 }
 
-bool BusWatchdogClient::Beat() {
+bool BusWatchdogClient::Say(char word) {
   const absl::Duration now = RealClock::Get().Now();
-  if (lost_ || now - last_beat_ < beat_period_) {
+  if (lost_ || (word == last_said_ && now - last_said_at_ < beat_period_)) {
     return !lost_;
   }
   // A full buffer is a watchdog that has not read for seconds: as good as none.
-  lost_ = send(socket_, &kBeat, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1;
-  last_beat_ = now;
+  lost_ = send(socket_, &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1;
+  last_said_ = word;
+  last_said_at_ = now;
   return !lost_;
 }
 

@@ -37,7 +37,10 @@ class BusWatchdogClient {
   // Real-time safe. To be called in each tick, before motors are commanded: says that the gateway lives (at
   // most every tenth of the timeout). False for good once the watchdog is gone, be it that it has freed the
   // buses because this process stood still: motors must then not be commanded again.
-  bool Beat();
+  bool Beat() { return Say(kBeat); }
+  // The same while all motors are off: from here to the next Beat silence means nothing, this process's end
+  // still does.
+  bool Rest() { return Say(kRest); }
 
   // Ends the watchdog in peace; the motors are to be off. INTERNAL if it has ended by itself before, with
   // what it had done.
@@ -52,13 +55,15 @@ class BusWatchdogClient {
       : socket_(socket), pid_(pid), beat_period_(beat_period) {}
 
   absl::Status AwaitReady();
+  bool Say(char word);
   // The exit status, or -1 if it has not ended in time.
   int AwaitExit();
 
   const int socket_;
   const pid_t pid_;
   const absl::Duration beat_period_;
-  absl::Duration last_beat_ = -absl::InfiniteDuration();
+  absl::Duration last_said_at_ = -absl::InfiniteDuration();
+  char last_said_ = kRest;
   bool lost_ = false;
   bool ended_ = false;
   std::vector<std::string> degraded_;

@@ -12,13 +12,16 @@ namespace demorl {
 
 // What a gateway and its bus watchdog (services/bus_watchdog) say to each other, over a pair of
 // SOCK_SEQPACKET sockets that the gateway makes; the watchdog finds its end at kWatchdogDescriptor.
-//   gateway   the order, with the ports' descriptors; then kBeat again and again; kGoodbye at an orderly end
+//   gateway   the order, with the ports' descriptors; then kBeat again and again, or kRest while the motors
+//   are
+//             off; kGoodbye at an orderly end
 //   watchdog  kReady and what the system has refused it, or kRefusal and why
 // The pair's end without kGoodbye is the gateway's death. Both are of one build on one machine: numbers are
 // in its byte order.
 
 constexpr int kWatchdogDescriptor = 3;
 constexpr char kBeat = 'b';
+constexpr char kRest = 's';
 constexpr char kGoodbye = 'g';
 constexpr char kReady = 'r';
 constexpr char kRefusal = 'x';
@@ -45,7 +48,7 @@ struct WatchedPort {
 };
 
 struct WatchdogOrder {
-  // Silence of the gateway that counts as its death, from its first beat on.
+  // Silence of the gateway that counts as its death, after a beat.
   absl::Duration timeout;
   // Of SCHED_FIFO; 0 for the normal scheduler.
   int realtime_priority = 0;

@@ -46,6 +46,8 @@ absl::string_view Name(StopReason reason) {
       return "device_fault";
     case StopReason::kRobotRule:
       return "robot_rule";
+    case StopReason::kWatchdogLost:
+      return "watchdog_lost";
   }
   return "unknown";
 }

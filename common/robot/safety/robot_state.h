@@ -46,8 +46,10 @@ enum class StopReason : uint8_t {
   kDeviceFault,
   // The robot fell, or another rule of the robot itself.
   kRobotRule,
+  // Nothing frees the motors if the gateway dies: its bus watchdog has ended.
+  kWatchdogLost,
 };
-inline constexpr int kNumStopReasons = 13;
+inline constexpr int kNumStopReasons = 14;
 
 // What the motors do once the robot may no longer act.
 enum class SafeAction : uint8_t {

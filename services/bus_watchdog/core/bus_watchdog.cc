@@ -29,7 +29,8 @@ constexpr absl::Duration kRoundPeriod = absl::Milliseconds(20);
 absl::Duration Now() { return RealClock::Get().Now(); }
 
 struct Heard {
-  bool beat = false;
+  // The last of kBeat and kRest; 0 for neither.
+  char word = 0;
   std::optional<WatchEnd> end;
 };
 
@@ -39,8 +40,8 @@ Heard Listen(int socket) {
   for (;;) {
     char word = 0;
     const ssize_t size = recv(socket, &word, 1, MSG_DONTWAIT);
-    if (size == 1 && word == kBeat) {
-      heard.beat = true;
+    if (size == 1 && (word == kBeat || word == kRest)) {
+      heard.word = word;
     } else if (size == 1 && word == kGoodbye) {
       heard.end = WatchEnd::kGoodbye;
       return heard;
@@ -98,8 +99,8 @@ WatchEnd WatchBeats(int socket, absl::Duration timeout) {
     if (heard.end) {
       return *heard.end;
     }
-    if (heard.beat) {
-      deadline = Now() + timeout;
+    if (heard.word != 0) {
+      deadline = heard.word == kRest ? absl::InfiniteDuration() : Now() + timeout;
     } else if (now >= deadline) {
       return WatchEnd::kSilent;
     }

@@ -16,8 +16,8 @@ enum class WatchEnd {
   kSilent,
 };
 
-// Watches the gateway's beats until there is an end to them. Until the first one only a closed socket counts:
-// the gateway may still be setting itself up.
+// Watches the gateway's beats until there is an end to them. Before the first one, and while the gateway
+// rests, only a closed socket counts: the motors are off, and it may be setting itself up.
 WatchEnd WatchBeats(int socket, absl::Duration timeout);
 
 // Writes to every port, three times 20 ms apart: the first may meet a message that the gateway left half

@@ -101,9 +101,12 @@ absl::Status OperatorDesk::CheckMayClear() const {
   if (closed_) {
     return absl::UnavailableError("the gateway ends");
   }
-  if (const StateBoard::Summary summary = board_.Get(); summary.last.state != RobotState::kFault) {
+  const TickRecord last = board_.Get().last;
+  // A device that was lost while the robot was disarmed is no fault of the robot, but must be found again.
+  const bool lacks_devices = last.state == RobotState::kDisarmed && IsLatched(last.finding);
+  if (last.state != RobotState::kFault && !lacks_devices) {
     return absl::FailedPreconditionError(
-        absl::StrCat("no fault is latched; the robot is ", Name(summary.last.state)));
+        absl::StrCat("no fault is latched; the robot is ", Name(last.state)));
   }
   return MotorsAreOff() ? absl::OkStatus()
                         : absl::FailedPreconditionError("the safe action is not over yet; try again");

@@ -50,9 +50,9 @@ class OperatorDesk {
   void EmergencyStop() { panel_.EmergencyStop(); }
 
   // Blocks until the robot has left its fault, about a second at most. `recover_devices` is called first, to
-  // clear what devices latch; its error ends the attempt. FAILED_PRECONDITION if no fault is latched, while
-  // its safe action lasts, and if the fault stays: its cause is still there, or the emergency stop was
-  // pressed meanwhile.
+  // clear what devices latch; its error ends the attempt. Also for a disarmed robot whose devices were lost.
+  // FAILED_PRECONDITION if no fault is latched, while its safe action lasts, and if the fault stays: its
+  // cause is still there, or the emergency stop was pressed meanwhile.
   absl::Status ClearFault(const std::function<absl::Status()>& recover_devices);
 
   // INVALID_ARGUMENT: no such joint, or a duration over half a second. FAILED_PRECONDITION: see Renew, or not

@@ -62,6 +62,7 @@ ArmingOptions ArmingOptionsOf(const SafetySetup& safety) {
   set(StopReason::kLeaseLost, safety.on_lease_lost());
   set(StopReason::kPolicyStale, safety.on_policy_stale());
   set(StopReason::kRepliesLost, safety.on_replies_lost());
+  set(StopReason::kWatchdogLost, safety.on_replies_lost());
   set(StopReason::kSensorsLost, safety.on_sensors_lost());
   set(StopReason::kDeadlineMissed, safety.on_deadline_missed());
   return options;

@@ -1,15 +1,12 @@
 #include "services/bus_watchdog/core/bus_watchdog.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -24,6 +21,7 @@
 #include "common/robot/transport/pty_pair.h"
 #include "common/robot/transport/serial_port.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/test_program.h"
 #include "tests/unit/env/counting_allocator.h"
 
 namespace demorl {
@@ -57,63 +55,30 @@ std::string WhatIsLeft(ByteStream& stream) {
   return {reinterpret_cast<const char*>(bytes), result.ok() ? result.num_bytes : 0};
 }
 
+std::vector<std::string> GatewayArguments(int timeout_ms, const std::vector<std::string>& ports) {
+  std::vector<std::string> arguments = {std::getenv("WATCHED_GATEWAY"), absl::StrCat(timeout_ms)};
+  arguments.insert(arguments.end(), ports.begin(), ports.end());
+  return arguments;
+}
+
 // A gateway process (watched_gateway.cc) with its buses, and its watchdog.
 class GatewayProcess {
  public:
-  GatewayProcess(int timeout_ms, const std::vector<std::string>& ports) {
-    int input[2], output[2];
-    EXPECT_EQ(pipe2(input, O_CLOEXEC), 0);
-    EXPECT_EQ(pipe2(output, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, input[0], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, output[1], STDOUT_FILENO);
-    std::vector<std::string> arguments = {std::getenv("WATCHED_GATEWAY"), absl::StrCat(timeout_ms)};
-    arguments.insert(arguments.end(), ports.begin(), ports.end());
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments) {
-      pointers.push_back(argument.data());
-    }
-    pointers.push_back(nullptr);
-    EXPECT_EQ(posix_spawn(&pid_, pointers[0], &actions, nullptr, pointers.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(input[0]);
-    close(output[1]);
-    input_ = input[1];
-    output_ = fdopen(output[0], "r");
-    absl::string_view line = ReadLine();
-    EXPECT_TRUE(absl::ConsumePrefix(&line, "watched ") && absl::SimpleAtoi(line, &watchdog_)) << line_;
+  GatewayProcess(int timeout_ms, const std::vector<std::string>& ports)
+      : program_(GatewayArguments(timeout_ms, ports)) {
+    const std::string text = program_.ReadLine();
+    absl::string_view line = text;
+    EXPECT_TRUE(absl::ConsumePrefix(&line, "watched ") && absl::SimpleAtoi(line, &watchdog_)) << text;
   }
 
-  ~GatewayProcess() {
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-    close(input_);
-    fclose(output_);
-  }
-
-  absl::string_view ReadLine() {
-    char text[512] = {};
-    EXPECT_NE(fgets(text, sizeof(text), output_), nullptr);
-    line_ = std::string(absl::StripSuffix(text, "\n"));
-    return line_;
-  }
-
-  void Signal(int number) { ASSERT_EQ(kill(pid_, number), 0); }
-  void Kill() {
-    Signal(SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-  }
+  std::string ReadLine() { return program_.ReadLine(); }
+  void Signal(int number) { program_.Signal(number); }
+  void Kill() { program_.Kill(); }
   // Lets it say goodbye; what came of it.
-  absl::string_view Finish() {
-    close(input_);
-    input_ = -1;
-    const absl::string_view line = ReadLine();
-    waitpid(pid_, nullptr, 0);
-    pid_ = -1;
+  std::string Finish() {
+    program_.CloseInput();
+    const std::string line = program_.ReadLine();
+    program_.Wait();
     return line;
   }
   // Of the orphaned watchdog, which this process inherits.
@@ -125,10 +90,8 @@ class GatewayProcess {
   pid_t watchdog() const { return watchdog_; }
 
  private:
-  pid_t pid_ = -1, watchdog_ = -1;
-  int input_ = -1;
-  FILE* output_ = nullptr;
-  std::string line_;
+  testing::TestProgram program_;
+  pid_t watchdog_ = -1;
 };
 
 class BusWatchdogTest : public ::testing::Test {
@@ -162,7 +125,7 @@ TEST_F(BusWatchdogTest, FreesTheBusesOfAGatewayThatStandsStillAndTellsItWhenItGo
   EXPECT_EQ(ReadSome(*right_, 15), "rightrightright");
   gateway.Signal(SIGCONT);
   EXPECT_EQ(gateway.ReadLine(), "watchdog gone");
-  EXPECT_THAT(std::string(gateway.Finish()), HasSubstr("it freed the buses"));
+  EXPECT_THAT(gateway.Finish(), HasSubstr("it freed the buses"));
 }
 
 TEST_F(BusWatchdogTest, WritesNothingAfterAGoodbye) {
@@ -263,13 +226,13 @@ TEST_F(BusWatchdogClientTest, NoticesThatTheWatchdogWasKilled) {
   EXPECT_THAT(client->Goodbye(), StatusIs(absl::StatusCode::kInternal, HasSubstr("did not end in peace")));
 }
 
-TEST_F(BusWatchdogClientTest, BeatAllocatesNothing) {
+TEST_F(BusWatchdogClientTest, BeatAndRestAllocateNothing) {
   if (!CountsAllocations()) {
     GTEST_SKIP() << "the sanitizer has its own allocator";
   }
   ASSERT_OK_AND_ASSIGN(auto client, BusWatchdogClient::Start(options_));
   const int64_t before = NumAllocations();
-  const bool alive = client->Beat();
+  const bool alive = client->Beat() && client->Rest();
   EXPECT_EQ(NumAllocations() - before, 0);
   EXPECT_TRUE(alive);
   EXPECT_OK(client->Goodbye());
@@ -294,6 +257,23 @@ TEST_F(WatchBeatsTest, DoesNotCountSilenceBeforeTheFirstBeat) {
   });
   EXPECT_EQ(WatchBeats(ends_[1], absl::Milliseconds(5)), WatchEnd::kGoodbye);
   late.join();
+}
+
+TEST_F(WatchBeatsTest, DoesNotCountSilenceWhileTheGatewayRests) {
+  Say(kBeat);
+  Say(kRest);
+  std::thread late([this] {
+    absl::SleepFor(absl::Milliseconds(50));
+    Say(kGoodbye);
+  });
+  EXPECT_EQ(WatchBeats(ends_[1], absl::Milliseconds(5)), WatchEnd::kGoodbye);
+  late.join();
+}
+
+TEST_F(WatchBeatsTest, CountsSilenceAgainAfterARest) {
+  Say(kRest);
+  Say(kBeat);
+  EXPECT_EQ(WatchBeats(ends_[1], absl::Milliseconds(5)), WatchEnd::kSilent);
 }
 
 TEST_F(WatchBeatsTest, TakesSilenceAfterABeatForDeath) {

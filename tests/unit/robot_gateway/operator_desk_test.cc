@@ -118,6 +118,21 @@ TEST_F(OperatorDeskTest, AFaultIsClearedOnceDevicesRecovered) {
   EXPECT_FALSE(panel_.emergency_stop());
 }
 
+TEST_F(OperatorDeskTest, DevicesThatWereLostWhileDisarmedAreFoundAgain) {
+  bool asked = false;
+  const auto recover = [&asked] {
+    asked = true;
+    return absl::OkStatus();
+  };
+  Show(RobotState::kDisarmed);
+  EXPECT_THAT(desk_.ClearFault(recover),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no fault is latched")));
+  EXPECT_FALSE(asked);
+  Show(RobotState::kDisarmed, StopReason::kRepliesLost);
+  EXPECT_OK(desk_.ClearFault(recover));
+  EXPECT_TRUE(asked);
+}
+
 TEST_F(OperatorDeskTest, AnEmergencyStopThatIsPressedWhileAFaultIsClearedHolds) {
   Show(RobotState::kFault, StopReason::kLimitExceeded);
   EXPECT_THAT(desk_.ClearFault([&] {

@@ -181,6 +181,21 @@ TEST_F(RobotLoopTest, APulledCableIsAFaultWithinOneTick) {
   EXPECT_EQ(ModeOfAll(), ActuatorMode::kDamping);
 }
 
+TEST_F(RobotLoopTest, ABusThatNobodyWatchesIsAFaultInTheNextTickAndForbidsArming) {
+  Arm();
+  bus_.write_code = BusResult::Code::kUnwatched;
+  EXPECT_EQ(RunTick().state, RobotState::kArmed);
+  EXPECT_EQ(RunTick().state, RobotState::kFault);
+  EXPECT_EQ(record_.reason, StopReason::kWatchdogLost);
+  EXPECT_EQ(ModeOfAll(), ActuatorMode::kDamping);
+  panel_.ClearFault(0);
+  EXPECT_EQ(RunTick().state, RobotState::kFault);
+  bus_.write_code = BusResult::Code::kOk;
+  RunTick();
+  panel_.ClearFault(0);
+  EXPECT_EQ(RunTick().state, RobotState::kDisarmed);
+}
+
 TEST_F(RobotLoopTest, ASilentActuatorIsAFaultOnceItHasMissedMoreThanAllowed) {
   Arm();
   bus_.answers[1] = false;
