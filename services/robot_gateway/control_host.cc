@@ -63,6 +63,9 @@ absl::Status ControlHost::RecoverDevices() {
   {
     absl::MutexLock lock(&recovery_mutex_);
     recovered = bus_.ClearFaults();
+    if (imu_ != nullptr) {
+      recovered.Update(imu_->Start());
+    }
   }
   absl::MutexLock lock(&mutex_);
   if (!stopped_) {

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/robot/control/robot_loop.h"
 #include "common/robot/drivers/actuator_bus.h"
+#include "common/robot/drivers/imu.h"
 #include "common/robot/realtime/control_loop.h"
 
 namespace demorl {
@@ -24,9 +25,9 @@ class ControlHost {
     uint64_t num_missed = 0;
   };
 
-  // Borrows both.
-  ControlHost(const ControlLoop::Options& options, RobotLoop* body, ActuatorBus* bus)
-      : options_(options), body_(*body), bus_(*bus) {}
+  // Borrows all; `imu` may be null.
+  ControlHost(const ControlLoop::Options& options, RobotLoop* body, ActuatorBus* bus, Imu* imu)
+      : options_(options), body_(*body), bus_(*bus), imu_(imu) {}
   ~ControlHost() { Stop(); }
 
   // Logs what the system has refused. INVALID_ARGUMENT for real-time options that this machine cannot have.
@@ -34,8 +35,8 @@ class ControlHost {
   // For good, motors off. Idempotent.
   void Stop();
 
-  // Halts the loop, clears what the devices latch, and goes on; the loop goes on whatever comes of it. The
-  // motors are to be off.
+  // Halts the loop, clears what the actuators latch, starts the IMU anew, and goes on; the loop goes on
+  // whatever comes of it. The motors are to be off.
   absl::Status RecoverDevices();
 
   // Hands every timing since the last call to `visit`.
@@ -55,7 +56,8 @@ class ControlHost {
   const ControlLoop::Options options_;
   RobotLoop& body_;
   ActuatorBus& bus_;
-  // The bus while the loop is halted; taken alone.
+  Imu* const imu_;
+  // Bus and IMU while the loop is halted; taken alone.
   mutable absl::Mutex recovery_mutex_;
   mutable absl::Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

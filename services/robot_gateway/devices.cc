@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/robot/control/calibrated_bus.h"
 #include "common/robot/control/reopening_bus.h"
+#include "common/robot/control/reopening_imu.h"
 #include "common/robot/control/watched_bus.h"
 #include "common/robot/drivers/b3m/b3m_bus.h"
 #include "common/robot/drivers/dynamixel/dynamixel_bus.h"
@@ -159,6 +160,21 @@ absl::StatusOr<std::unique_ptr<ActuatorBus>> OpenDriver(const RobotSetup& setup)
   }
 }
 
+absl::StatusOr<std::unique_ptr<Imu>> OpenImuDriver(const ImuSetup& setup) {
+  ASSIGN_OR_RETURN(std::unique_ptr<SerialPort> port,
+                   SerialPort::Open({.path = setup.port(), .baud_rate = setup.baud_rate()}));
+  switch (setup.protocol()) {
+    case ImuSetup::PROTOCOL_XSENS:
+      return std::make_unique<XsensImu>(XsensOptions{}, std::move(port));
+    case ImuSetup::PROTOCOL_VECTORNAV:
+      return std::make_unique<VectorNavImu>(VectorNavOptions{}, std::move(port));
+    case ImuSetup::PROTOCOL_BNO08X_RVC:
+      return std::make_unique<RvcImu>(std::move(port));
+    default:
+      return absl::InvalidArgumentError("robot.imu.protocol is not set");
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ActuatorBus>> OpenActuatorBus(const RobotSetup& setup) {
@@ -172,18 +188,7 @@ absl::StatusOr<std::unique_ptr<Imu>> OpenImu(const RobotSetup& setup) {
   if (!setup.has_imu()) {
     return std::unique_ptr<Imu>();
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<SerialPort> port,
-                   SerialPort::Open({.path = setup.imu().port(), .baud_rate = setup.imu().baud_rate()}));
-  switch (setup.imu().protocol()) {
-    case ImuSetup::PROTOCOL_XSENS:
-      return std::make_unique<XsensImu>(XsensOptions{}, std::move(port));
-    case ImuSetup::PROTOCOL_VECTORNAV:
-      return std::make_unique<VectorNavImu>(VectorNavOptions{}, std::move(port));
-    case ImuSetup::PROTOCOL_BNO08X_RVC:
-      return std::make_unique<RvcImu>(std::move(port));
-    default:
-      return absl::InvalidArgumentError("robot.imu.protocol is not set");
-  }
+  return ReopeningImu::Open([imu = setup.imu()] { return OpenImuDriver(imu); });
 }
 
 }  // namespace demorl

@@ -16,7 +16,7 @@ namespace demorl {
 // program; NOT_FOUND without it.
 absl::StatusOr<std::unique_ptr<ActuatorBus>> OpenActuatorBus(const demorl::config::v1::RobotSetup& setup);
 
-// Null for a setup without one. Errors as above.
+// Null for a setup without one. Errors as above. After a lost cable Start opens the port again.
 absl::StatusOr<std::unique_ptr<Imu>> OpenImu(const demorl::config::v1::RobotSetup& setup);
 
 }  // namespace demorl

@@ -132,7 +132,7 @@ RobotGatewayComponent::RobotGatewayComponent(Parts parts)
       records_(RingCapacity(control_period())),
       loop_(LoopOptionsOf(parts_.setup, control_period()), LoopParts(), parts_.seed),
       host_({.period = control_period(), .realtime = RealtimeOptionsOf(parts_.setup)}, &loop_,
-            parts_.devices.bus.get()),
+            parts_.devices.bus.get(), parts_.devices.imu.get()),
       desk_({.num_joints = parts_.task->num_joints(),
              .max_lease = absl::Seconds(parts_.setup.safety().maximum_lease_s()),
              .first_lease_id = (parts_.start_count << 32) + 1},

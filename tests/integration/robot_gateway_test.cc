@@ -3,13 +3,20 @@
 #include <fstream>
 #include <functional>
 
+#include "common/base/status_macros.h"
 #include "common/config/loader.h"
+#include "common/robot/control/reopening_imu.h"
+#include "common/robot/drivers/imu/rvc_emulator.h"
+#include "common/robot/drivers/imu/rvc_imu.h"
+#include "common/robot/emulation/emulator_server.h"
+#include "common/robot/transport/serial_port.h"
 #include "gmock/gmock.h"
 #include "services/robot_gateway/robot_gateway_client.h"
 #include "services/robot_gateway/robot_gateway_component.h"
 #include "tests/fakes/fake_robot.h"
 #include "tests/fakes/policies.h"
 #include "tests/testing/component_test.h"
+#include "tests/unit/robot/imu/fake_wire.h"
 
 namespace demorl {
 namespace {
@@ -48,11 +55,15 @@ class RobotGatewayTest : public ComponentTest {
   }
 
   absl::StatusOr<std::unique_ptr<ServiceComponent>> Make() {
-    return MakeRobotGatewayOn(context_, "leg_gateway", std::make_unique<FakeRobotTask>(kNumJoints),
-                              {.bus = std::make_unique<FakeActuatorBus>(kNumJoints)});
+    return Make({.bus = std::make_unique<FakeActuatorBus>(kNumJoints)});
   }
-  void StartGateway() {
-    gateway_ = Host::Start(Make());
+  absl::StatusOr<std::unique_ptr<ServiceComponent>> Make(RobotDevices devices) {
+    return MakeRobotGatewayOn(context_, "leg_gateway", std::make_unique<FakeRobotTask>(kNumJoints),
+                              std::move(devices));
+  }
+  void StartGateway() { StartGateway({.bus = std::make_unique<FakeActuatorBus>(kNumJoints)}); }
+  void StartGateway(RobotDevices devices) {
+    gateway_ = Host::Start(Make(std::move(devices)));
     client_ = std::make_unique<RobotGatewayClient>(gateway_.runner->InProcessChannel(), "run");
     AwaitState(pb::ROBOT_STATE_DISARMED);
   }
@@ -144,6 +155,29 @@ TEST_F(RobotGatewayTest, AnEmergencyStopIsLatchedUntilItIsCleared) {
   });
   EXPECT_THAT(client_->Arm("ann", absl::Seconds(5), pb::ARM_MODE_LEARN),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("emergency_stop")));
+  // Not before the safe action is over.
+  AwaitState([&](const pb::WatchStateResponse&) { return client_->ClearFault().ok(); });
+  AwaitState(pb::ROBOT_STATE_DISARMED);
+  EXPECT_NO_FATAL_FAILURE(Arm());
+}
+
+TEST_F(RobotGatewayTest, AnImuThatWasUnpluggedServesAgainOnceTheFaultIsCleared) {
+  StartServices();
+  NoMotors plant;
+  RvcEmulator device([](absl::Duration) { return ImuMotion(); });
+  ASSERT_OK_AND_ASSIGN(const auto server, EmulatorServer::Start({}, {&device}, &plant));
+  context_.config.mutable_robot()->mutable_imu()->set_maximum_age_s(1);
+  ASSERT_OK_AND_ASSIGN(auto imu, ReopeningImu::Open([&]() -> absl::StatusOr<std::unique_ptr<Imu>> {
+                         ASSIGN_OR_RETURN(auto port, SerialPort::Open({.path = server->path(0)}));
+                         return std::make_unique<RvcImu>(std::move(port));
+                       }));
+  StartGateway({.bus = std::make_unique<FakeActuatorBus>(kNumJoints), .imu = std::move(imu)});
+  ASSERT_NO_FATAL_FAILURE(Arm());
+  server->SetFaults(0, {.unplugged = true});
+  AwaitState([](const pb::WatchStateResponse& state) {
+    return state.state() == pb::ROBOT_STATE_FAULT && state.reason() == "sensors_lost";
+  });
+  ASSERT_OK(server->Replug(0));
   // Not before the safe action is over.
   AwaitState([&](const pb::WatchStateResponse&) { return client_->ClearFault().ok(); });
   AwaitState(pb::ROBOT_STATE_DISARMED);
