@@ -75,4 +75,17 @@ Vector3 FootPosition(Leg leg, const LegJoints& joints) {
   return {x, side * cosine + down * sine, side * sine - down * cosine};
 }
 
+Vector3 FootVelocity(Leg leg, const LegJoints& joints, const LegRates& rates) {
+  const double bend = joints.hip_rad + joints.knee_rad, bend_rate = rates.hip_rad_s + rates.knee_rad_s;
+  const double down = kThighLength_m * std::cos(joints.hip_rad) + kShankLength_m * std::cos(bend);
+  const double down_rate = -kThighLength_m * std::sin(joints.hip_rad) * rates.hip_rad_s -
+                           kShankLength_m * std::sin(bend) * bend_rate;
+  const double x_rate = -kThighLength_m * std::cos(joints.hip_rad) * rates.hip_rad_s -
+                        kShankLength_m * std::cos(bend) * bend_rate;
+  const double side = IsLeft(leg) ? kAbductionLength_m : -kAbductionLength_m;
+  const double sine = std::sin(joints.abduction_rad), cosine = std::cos(joints.abduction_rad);
+  return {x_rate, (down * cosine - side * sine) * rates.abduction_rad_s + down_rate * sine,
+          (side * cosine + down * sine) * rates.abduction_rad_s - down_rate * cosine};
+}
+
 }  // namespace demorl::stochlite

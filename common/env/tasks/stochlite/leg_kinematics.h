@@ -23,6 +23,13 @@ struct LegJoints {
   friend bool operator==(const LegJoints&, const LegJoints&) = default;
 };
 
+// How fast they turn.
+struct LegRates {
+  double abduction_rad_s = 0;
+  double hip_rad_s = 0;
+  double knee_rad_s = 0;
+};
+
 // The reachable position nearest in kind to `foot_m`: inside 0.9 of the longest reach, and so far from the
 // abduction axis that the leg need not fold onto itself.
 Vector3 GuardFoot(const Vector3& foot_m);
@@ -35,5 +42,8 @@ std::array<double, kNumJoints> SolveLegs(const PerLeg<Vector3>& feet_m);
 
 // Where the foot is.
 Vector3 FootPosition(Leg leg, const LegJoints& joints);
+
+// How fast the foot moves, along the torso's axes; m/s.
+Vector3 FootVelocity(Leg leg, const LegJoints& joints, const LegRates& rates);
 
 }  // namespace demorl::stochlite

@@ -33,4 +33,7 @@ constexpr Vector3 HipOffset(Leg leg) {
   return {IsFront(leg) ? 0.167 : -0.167, IsLeft(leg) ? 0.096 : -0.096, 0};
 }
 
+// Hips lie this much below the torso's origin.
+inline constexpr double kHipDrop_m = 0.005;
+
 }  // namespace demorl::stochlite

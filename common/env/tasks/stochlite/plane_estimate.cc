@@ -23,6 +23,10 @@ PlaneAngles PlaneFromNormal(const Vector3& normal) {
           .pitch_rad = std::atan2(normal[0], normal[2])};
 }
 
+double GroundHeight_m(const PlaneAngles& slope, double x, double y) {
+  return -std::tan(slope.pitch_rad) * x + std::tan(slope.roll_rad) / std::cos(slope.pitch_rad) * y;
+}
+
 void PlaneEstimate::Reset() {
   const Vector3 front_left = HipOffset(Leg::kFrontLeft), front_right = HipOffset(Leg::kFrontRight);
   state_.front_left_m = Difference(front_left, HipOffset(Leg::kBackRight));

@@ -14,6 +14,9 @@ struct PlaneAngles {
 // Of the plane with this upward normal; its length does not matter.
 PlaneAngles PlaneFromNormal(const Vector3& normal);
 
+// Height of the plane at (x, y), of one that passes through the origin.
+double GroundHeight_m(const PlaneAngles& slope, double x, double y);
+
 // The slope under the robot, from its own feet: the plane spanned by the two diagonals of the stance, each as
 // it was when both its feet last stood on the ground. Seen from the heading, so that turning does not change
 // what an old diagonal says. Source: the authors' planeEstimation/get_terrain_normal.py. Differs: the authors

@@ -16,8 +16,6 @@ namespace demorl::stochlite {
 namespace {
 
 constexpr const char* kModelFile = "stochlite.xml";
-// Hips lie this much below the torso's origin.
-constexpr double kHipDrop_m = 0.005;
 // Half-widths of the noise at the start, of the torso's angles and of all velocities; own figures.
 constexpr double kAngleNoise_rad = 0.02;
 constexpr double kVelocityNoise = 0.02;
@@ -43,11 +41,6 @@ void WriteQuaternion(const Attitude& attitude, std::span<double, 4> quaternion) 
   mju_axisAngle2Quat(roll, x, attitude.roll_rad);
   mju_mulQuat(tilted, yaw, pitch);
   mju_mulQuat(quaternion.data(), tilted, roll);
-}
-
-// Height of the ground at a point of the world's plane.
-double GroundHeight_m(const PlaneAngles& slope, double x, double y) {
-  return -std::tan(slope.pitch_rad) * x + std::tan(slope.roll_rad) / std::cos(slope.pitch_rad) * y;
 }
 
 // A copy of the shared model, which randomisation may change.

@@ -118,5 +118,25 @@ TEST(LegKinematicsTest, FootInItsHipIsPushedDown) {
   EXPECT_LT(foot[2], -0.1);
 }
 
+TEST(LegKinematicsTest, VelocityIsTheDerivativeOfThePosition) {
+  Random random(4);
+  for (int i = 0; i < 100; ++i) {
+    const Leg leg = kLegs[i % kNumLegs];
+    const LegJoints at = {random.Uniform(-1, 1), random.Uniform(-1, 2), random.Uniform(-2.7, -0.3)};
+    const LegRates rates = {random.Uniform(-5, 5), random.Uniform(-5, 5), random.Uniform(-5, 5)};
+    constexpr double kStep_s = 1e-6;
+    const auto after = [&](double time_s) {
+      return FootPosition(
+          leg, {at.abduction_rad + time_s * rates.abduction_rad_s, at.hip_rad + time_s * rates.hip_rad_s,
+                at.knee_rad + time_s * rates.knee_rad_s});
+    };
+    const Vector3 before = after(-kStep_s), later = after(kStep_s);
+    ExpectNear(FootVelocity(leg, at, rates),
+               {(later[0] - before[0]) / (2 * kStep_s), (later[1] - before[1]) / (2 * kStep_s),
+                (later[2] - before[2]) / (2 * kStep_s)},
+               1e-6);
+  }
+}
+
 }  // namespace
 }  // namespace demorl::stochlite
