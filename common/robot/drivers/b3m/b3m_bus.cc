@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <utility>
 
@@ -15,6 +16,10 @@ using b3m::RunMode;
 
 constexpr double kRadPerCentidegree = std::numbers::pi / 18'000;
 constexpr int kModeWrites = 3;
+// The velocity up to which its register is believed, a margin below where that ends.
+constexpr double kMaxRegisterRadS = 0.9 * std::numeric_limits<int16_t>::max() * kRadPerCentidegree;
+// Positions further apart tell no velocity.
+constexpr absl::Duration kMaxPositionGap = absl::Milliseconds(50);
 // How long one wire is waited for while others may have something.
 constexpr absl::Duration kSlice = absl::Microseconds(100);
 
@@ -153,7 +158,8 @@ void B3mBus::TakeBlock(Wire& wire, int index, const b3m::Packet& reply, JointMea
   measurement.time = clock_->Now();
   measurement.fresh = true;
   measurement.position_rad = load(b3m::kPresentPosition) * kRadPerCentidegree;
-  measurement.velocity_rad_s = load(b3m::kPresentVelocity) * kRadPerCentidegree;
+  measurement.velocity_rad_s =
+      Velocity(joints_[index], load(b3m::kPresentVelocity) * kRadPerCentidegree, measurement);
   measurement.torque_nm = load(b3m::kCurrent) * 1e-3 * options_.torque_constant_nm_a;
   measurement.temperature_c = 0.01 * std::max(load(b3m::kMcuTemperature), load(b3m::kMotorTemperature));
   measurement.voltage_v = 1e-3 * b3m::LoadU16(block, b3m::kVoltage - kBlockStart);
@@ -167,6 +173,18 @@ void B3mBus::TakeBlock(Wire& wire, int index, const b3m::Packet& reply, JointMea
   }
   joint.fault = errors | (errors != 0 ? joint.fault & 0xFFFF00 : 0) | CheckMode(joint, block[0]);
   measurement.fault = joint.fault;
+}
+
+// Also remembers the position for the next tick.
+double B3mBus::Velocity(Joint& joint, double register_rad_s, const JointMeasurement& measurement) {
+  const absl::Duration gap = measurement.time - std::exchange(joint.read_time, measurement.time);
+  const double moved_rad =
+      measurement.position_rad - std::exchange(joint.position_rad, measurement.position_rad);
+  if (gap <= absl::ZeroDuration() || gap > kMaxPositionGap) {
+    return register_rad_s;
+  }
+  const double mean_rad_s = moved_rad / absl::ToDoubleSeconds(gap);
+  return std::abs(mean_rad_s) > kMaxRegisterRadS ? mean_rad_s : register_rad_s;
 }
 
 // Writes a mode that was lost on the way again, where it takes the motor off; one that a servo has left by

@@ -56,6 +56,9 @@ struct B3mOptions {
 // confirms it; each read tells the mode, and a servo that has left a powered mode by itself has kModeLost and
 // is not switched on again.
 //
+// Differs: the register of the velocity ends at 328 deg/s, which a knee of a trotting robot passes; beyond
+// most of that range the velocity is that of the positions since the last tick.
+//
 // The servos have no watchdog: another process must free the bus if this one dies (b3m::EncodeFreeAll).
 class B3mBus final : public ActuatorBus {
  public:
@@ -88,6 +91,9 @@ class B3mBus final : public ActuatorBus {
     int mode_writes_left = 0;
     // As read last: ErrorStatus, system and motor status in the next two bytes, kModeLost.
     uint32_t fault = 0;
+    // Of the last reply; a time of zero before the first.
+    absl::Duration read_time;
+    double position_rad = 0;
   };
   // A wire, and where it is in a Read.
   struct Wire {
@@ -112,6 +118,7 @@ class B3mBus final : public ActuatorBus {
              std::span<JointMeasurement> measurements);
   void TakeBlock(Wire& wire, int joint, const b3m::Packet& reply, JointMeasurement& measurement);
   void TakeStatus(int joint, const b3m::Packet& reply);
+  double Velocity(Joint& joint, double register_rad_s, const JointMeasurement& measurement);
   uint32_t CheckMode(Joint& joint, uint8_t mode);
   BusResult Result(bool complete) const;
 

@@ -1,7 +1,6 @@
 // What a B3M bus does before and after the loop: blocking, with attempts, one servo after the other.
 
 #include <cmath>
-#include <limits>
 #include <numbers>
 #include <utility>
 
@@ -174,9 +173,7 @@ absl::StatusOr<ActuatorInfo> B3mBus::IdentifyJoint(int joint) {
   info.max_torque_nm = std::min(1e-3 * current_ma * options_.torque_constant_nm_a, options_.max_torque_nm);
   info.minimum_position_rad = minimum * kRadPerCentidegree;
   info.maximum_position_rad = maximum * kRadPerCentidegree;
-  // What the registers can carry: 327.67 deg/s. Of the motor itself they do not tell.
-  info.max_velocity_rad_s = std::numeric_limits<int16_t>::max() * kRadPerCentidegree;
-  return info;
+  return info;  // of its speed it does not tell
 }
 
 absl::Status B3mBus::Configure(absl::Duration) {

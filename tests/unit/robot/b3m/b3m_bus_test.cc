@@ -104,6 +104,7 @@ TEST_P(B3mBusTest, TellsWhatTheServosAre) {
   EXPECT_EQ(infos[4].firmware, "1.2.0.1");
   EXPECT_NEAR(infos[4].max_torque_nm, 7.6, 1e-9);
   EXPECT_NEAR(infos[4].maximum_position_rad, std::numbers::pi, 1e-9);
+  EXPECT_TRUE(std::isnan(infos[4].max_velocity_rad_s));
   EXPECT_FALSE(infos[4].has_watchdog);
 }
 
@@ -122,6 +123,19 @@ TEST_P(B3mBusTest, ReadsAllServosInTheirUnits) {
     EXPECT_NEAR(measured.temperature_c, 25, 0.01);
     EXPECT_EQ(measured.fault, 0);
     EXPECT_LE(measured.time, world_.Now());
+  }
+}
+
+TEST_P(B3mBusTest, TellsVelocitiesBeyondTheirRegisterByThePositions) {
+  Configure();
+  for (const double velocity_rad_s : {4.0, -9.0}) {
+    world_.plant.Place(2, 0, velocity_rad_s);
+    world_.Advance(absl::Milliseconds(1));
+    Read();
+    world_.Advance(absl::Milliseconds(10));
+    ASSERT_EQ(Read(), BusResult::Code::kOk);
+    // The world moves in steps of half a millisecond.
+    EXPECT_NEAR(measurements_[2].velocity_rad_s, velocity_rad_s, velocity_rad_s == 4 ? kTick : 0.6);
   }
 }
 
