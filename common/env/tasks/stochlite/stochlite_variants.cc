@@ -39,8 +39,9 @@ EnvironmentSpec TwinSpec(std::string environment_id, ObservationSet observation)
 
 std::vector<StochLiteVariant> StochLiteVariants() {
   TwinOptions learning;
-  learning.randomisation = {.max_incline_rad = 9 * kDegree, .min_forward_m_s = 0.2, .max_forward_m_s = 0.5};
+  learning.randomisation.max_incline_rad = 9 * kDegree;
   TwinOptions robust = learning;
+  robust.randomisation.min_forward_m_s = 0.2;
   robust.randomisation.friction = true;
   robust.randomisation.motor_strength = true;
   robust.randomisation.added_mass = true;
