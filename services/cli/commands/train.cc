@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/run_options.h"
@@ -24,6 +25,11 @@ bool AlreadyFinished(const RunFolder& folder) {
 
 absl::Status Train(const TrainOptions& options) {
   ASSIGN_OR_RETURN(auto config, ResolveOptions(options.run));
+  if (config.has_robot()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the configuration has robot '", config.robot().name(),
+                     "', whose gateway is a process of its own; want demorl up"));
+  }
   config.set_deterministic(config.deterministic() || options.deterministic);
   RETURN_IF_ERROR(CheckTrainable(config));
   ASSIGN_OR_RETURN(std::unique_ptr<RunFolder> folder,

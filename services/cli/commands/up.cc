@@ -71,6 +71,10 @@ absl::Status RunUp(const RunOptions& options) {
     std::printf("%-14s pid %d  %s\n", name.c_str(), pid,
                 MutableServerConfig(name, &config)->address().c_str());
   }
+  if (config.has_robot()) {
+    std::printf("the robot's motors are off; demorl robot check, then demorl robot arm, --gateway %s\n",
+                MutableServerConfig(CollectorOf(config), &config)->address().c_str());
+  }
   const absl::Status outcome = TendUntilDone(supervisor, *folder, channels, signals.token());
   const absl::Status stopped =
       supervisor.StopAll(absl::Seconds(config.services().replay().drain_timeout_s()) + absl::Seconds(5));

@@ -224,6 +224,10 @@ absl::Status CheckTrainable(const RunConfig& config) {
   const std::string asked = absl::StrCat(
       "algorithm '", config.algorithm(),
       "' (planner.sink = ", demorl::config::v1::PlanSink_Name(config.planner().sink()), ") acts by plans");
+  if (config.has_robot()) {
+    return absl::UnimplementedError(
+        absl::StrCat(asked, ", but the gateway of a robot follows the policy; want an algorithm that does"));
+  }
   if (config.deterministic()) {
     return absl::UnimplementedError(
         absl::StrCat(asked, ", which --deterministic cannot; want an algorithm whose policy acts"));

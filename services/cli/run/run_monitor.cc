@@ -18,6 +18,7 @@
 #include "services/actor/actor_client.h"
 #include "services/cli/control_client.h"
 #include "services/cli/run/scalar_log.h"
+#include "services/cli/run/service_names.h"
 #include "services/replay/replay_client.h"
 
 namespace demorl {
@@ -62,12 +63,15 @@ struct RunMonitor::Impl {
   explicit Impl(Options the_options)
       : options(std::move(the_options)),
         replay(options.channels.at("replay"), options.folder->config().run_id()),
-        actor(options.channels.at("actor"), options.folder->config().run_id()),
+        collector(CollectorOf(options.folder->config())),
         display(options.folder->config().environment_steps()),
         log(options.folder->path()),
         start(absl::Now()) {
     for (const auto& [name, channel] : options.channels) {
       controls.emplace(name, channel);
+    }
+    if (!config().has_robot()) {
+      actor.emplace(options.channels.at(collector), config().run_id());
     }
   }
 
@@ -80,7 +84,8 @@ struct RunMonitor::Impl {
   void BeginEvaluation(const Observation& observation, bool is_last);
   absl::Status RecordEvaluation(const RunningEvaluation& begun,
                                 const absl::StatusOr<ActorEvaluation>& result);
-  // Begins the evaluation that is due, or takes the one that has ended; true once the last is recorded.
+  // Begins the evaluation that is due, or takes the one that has ended; true once the last is recorded, or
+  // the run is complete and has none.
   bool Evaluate(const Observation& observation);
   absl::Status RecordProgress(const Observation& observation);
   absl::Status WriteSummary(bool finished);
@@ -89,7 +94,10 @@ struct RunMonitor::Impl {
 
   Options options;
   ReplayClient replay;
-  ActorClient actor;
+  // The service that brings transitions.
+  const std::string collector;
+  // None where a robot learns: its own episodes are its figures.
+  std::optional<ActorClient> actor;
   std::map<std::string, ControlClient> controls;
   ProgressDisplay display;
   ScalarLog log;
@@ -130,7 +138,7 @@ absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
     statuses[name] = *std::move(status);
   }
   ProgressRow& row = seen.progress;
-  row.episode_return = Figure(statuses["actor"], "last_return");
+  row.episode_return = Figure(statuses[collector], "last_return");
   row.critic_loss = Figure(statuses["sac_learner"], "critic_loss");
   row.policy_loss = Figure(statuses["sac_learner"], "policy_loss");
   row.entropy_temperature = Figure(statuses["sac_learner"], "entropy_temperature");
@@ -144,10 +152,13 @@ absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
   row.base_return = Figure(statuses["mpc_rollout"], "base_return");
   row.plan_return = Figure(statuses["mpc_rollout"], "plan_return");
   row.wall_s = options.folder->earlier_wall_s() + WallSeconds();
-  if (LearnsPolicy(config()) && row.updates == 0 && !statuses["sac_learner"].detail().empty()) {
+  if (const std::string& robot = statuses[collector].detail();
+      config().has_robot() && !absl::StartsWith(robot, "armed")) {
+    seen.waiting_for = absl::StrCat("the robot: ", robot);
+  } else if (LearnsPolicy(config()) && row.updates == 0 && !statuses["sac_learner"].detail().empty()) {
     seen.waiting_for = statuses["sac_learner"].detail();
-  } else if (ActsByPlans(config()) && absl::StartsWith(statuses["actor"].detail(), "waiting")) {
-    seen.waiting_for = statuses["actor"].detail();
+  } else if (ActsByPlans(config()) && absl::StartsWith(statuses[collector].detail(), "waiting")) {
+    seen.waiting_for = statuses[collector].detail();
   }
   return seen;
 }
@@ -158,7 +169,8 @@ bool RunMonitor::Impl::EvaluationDue(const Observation& observation) const {
   const bool no_policy = LearnsPolicy(config()) && observation.progress.updates == 0;
   const bool no_model =
       ActsByPlans(config()) && TrainsModel(config()) && observation.progress.model_trainings == 0;
-  if (interval == 0 || no_policy || no_model || collected) {  // the last evaluation waits for the updates
+  if (!actor.has_value() || interval == 0 || no_policy || no_model ||
+      collected) {  // the last evaluation waits for the updates
     return false;
   }
   const auto& rows = options.folder->evaluations();
@@ -188,7 +200,7 @@ void RunMonitor::Impl::BeginEvaluation(const Observation& observation, bool is_l
       .environment_steps = steps,
       .wall_s = observation.progress.wall_s,
       .is_last = is_last,
-      .result = std::async(std::launch::async, [this, request] { return actor.Evaluate(request); })};
+      .result = std::async(std::launch::async, [this, request] { return actor->Evaluate(request); })};
 }
 
 absl::Status RunMonitor::Impl::RecordEvaluation(const RunningEvaluation& begun,
@@ -214,6 +226,9 @@ absl::Status RunMonitor::Impl::RecordEvaluation(const RunningEvaluation& begun,
 bool RunMonitor::Impl::Evaluate(const Observation& observation) {
   if (!evaluation.has_value()) {
     const bool complete = Complete(observation);
+    if (!actor.has_value()) {
+      return complete;
+    }
     if (complete || EvaluationDue(observation)) {
       BeginEvaluation(observation, complete);
     }

@@ -15,12 +15,12 @@
 
 namespace demorl {
 
-// Channels by service name: "replay", "snapshot", "model_trainer", "mpc_rollout", "sac_learner", "actor".
+// Channels by service name, as ServicesOf tells.
 using ServiceChannels = std::map<std::string, std::shared_ptr<grpc::Channel>>;
 
 // Follows an asynchronous run through the control, replay and evaluation services: writes progress, evaluates
-// on schedule, and notices the end. Does not care whether the services are threads or processes. One owner
-// thread.
+// on schedule (a run with a robot has no evaluations), and notices the end. Does not care whether the
+// services are threads or processes. One owner thread.
 class RunMonitor {
  public:
   struct Options {

@@ -8,10 +8,10 @@
 namespace demorl {
 
 void ReportRun(const RunFolder& folder) {
-  if (const absl::Status drawn = PlotRuns({folder.path()}, folder.path() / "curve"); !drawn.ok()) {
-    std::printf("no curve.png: %s\n", std::string(drawn.message()).c_str());
-  }
   if (!folder.evaluations().empty()) {
+    if (const absl::Status drawn = PlotRuns({folder.path()}, folder.path() / "curve"); !drawn.ok()) {
+      std::printf("no curve.png: %s\n", std::string(drawn.message()).c_str());
+    }
     const EvaluationRow& last = folder.evaluations().back();
     std::printf("%s, %s, seed %lu: mean return %.1f +- %.1f at %s steps, %s\n",
                 folder.config().environment().c_str(), folder.config().algorithm().c_str(),

@@ -12,6 +12,8 @@ std::string GatewayOf(const RunConfig& config) {
   return config.services().has_stochlite_gateway() ? "stochlite_gateway" : "leg_gateway";
 }
 
+std::string CollectorOf(const RunConfig& config) { return config.has_robot() ? GatewayOf(config) : "actor"; }
+
 std::vector<std::string> ServicesOf(const RunConfig& config) {
   std::vector<std::string> services = {"replay", "snapshot"};
   if (LearnsPolicy(config)) {
@@ -23,7 +25,7 @@ std::vector<std::string> ServicesOf(const RunConfig& config) {
   if (config.model_based()) {
     services.emplace_back("mpc_rollout");
   }
-  services.emplace_back(config.has_robot() ? GatewayOf(config) : "actor");
+  services.push_back(CollectorOf(config));
   return services;
 }
 

@@ -14,6 +14,9 @@ std::vector<std::string> ServicesOf(const demorl::config::v1::RunConfig& config)
 // The gateway of a run with a robot, instead of an actor.
 std::string GatewayOf(const demorl::config::v1::RunConfig& config);
 
+// The service that brings transitions: an actor, or the robot's gateway.
+std::string CollectorOf(const demorl::config::v1::RunConfig& config);
+
 // The part of config.services that belongs to a service; made if missing.
 demorl::config::v1::ServerConfig* MutableServerConfig(const std::string& service,
                                                       demorl::config::v1::RunConfig* config);
