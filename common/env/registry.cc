@@ -18,7 +18,7 @@ TaskMap CollectTasks() {
   for (const auto& family :
        {InvertedPendulumTasks, InvertedDoublePendulumTasks, HopperTasks, HalfCheetahTasks, Walker2dTasks,
         AntTasks, HumanoidTasks, HumanoidStandupTasks, SwimmerTasks, ReacherTasks, PusherTasks,
-        CartpoleSwingUpTasks, Leg2RTasks, StochLiteTasks}) {
+        CartpoleSwingUpTasks, Leg2RTasks, StochLiteTasks, Stoch2Tasks}) {
     for (NativeTask& task : family()) {
       const std::string id = task.spec.environment_id;
       DEMORL_CHECK_MSG(tasks.emplace(id, std::move(task)).second, id);

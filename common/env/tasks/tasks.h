@@ -34,6 +34,7 @@ std::vector<NativeTask> PusherTasks();
 std::vector<NativeTask> CartpoleSwingUpTasks();
 std::vector<NativeTask> Leg2RTasks();
 std::vector<NativeTask> StochLiteTasks();
+std::vector<NativeTask> Stoch2Tasks();
 
 inline bool NeverTerminates(std::span<const float>) { return false; }
 
@@ -48,6 +49,15 @@ inline EnvironmentSpec SymmetricSpec(std::string id, int observation_size, int a
           .command_maximum = std::vector<double>(action_size, command_limit),
           .control_period = control_period,
           .max_episode_steps = max_episode_steps};
+}
+
+// A task of class T, made by T::Create(spec, seed, options).
+template <typename T, typename Options>
+NativeTask VariantTask(EnvironmentSpec spec, TerminationRule rule, Options options) {
+  auto make = [spec, options](uint64_t seed) -> absl::StatusOr<std::unique_ptr<Environment>> {
+    return T::Create(spec, seed, options);
+  };
+  return {.spec = std::move(spec), .termination_rule = rule, .make = std::move(make)};
 }
 
 // A task of class T, constructed from (spec, setup, model, seed, options).

@@ -27,7 +27,7 @@ bool CanTerminate(absl::string_view id) {
     return false;
   }
   for (const char* family : {"InvertedPendulum", "InvertedDouble", "Hopper", "Walker2d", "Ant", "Humanoid-",
-                             "HumanoidTruncated", "Leg2R", "StochLite"}) {
+                             "HumanoidTruncated", "Leg2R", "Stoch"}) {
     if (id.substr(0, std::string(family).size()) == family) {
       return true;
     }
@@ -55,7 +55,7 @@ class TaskEpisodes : public ::testing::TestWithParam<std::string> {
       if (auto* mujoco = dynamic_cast<MujocoEnvironment*>(environment.get());
           mujoco != nullptr && episode % 2) {
         // Four legs stand more firmly than one or two.
-        Spread(*mujoco, random, GetParam().find("StochLite") == 0 ? 0.2 : 0.1);
+        Spread(*mujoco, random, GetParam().find("Stoch") == 0 ? 0.2 : 0.1);
       }
       for (int step = 0; step < max_steps; ++step) {
         std::vector<double> action(environment->spec().action_size);
@@ -100,8 +100,8 @@ TEST_P(TaskEpisodes, TerminationRuleAgreesWithTheEnvironmentOnVisitedStates) {
     EXPECT_EQ(agreement.terminations, 0);
   }
   // InvertedDoublePendulum judges the height of its tip one integration stage before the positions that it
-  // shows, so that a step right at the limit may differ.
-  const bool exact = GetParam().find("InvertedDouble") == std::string::npos;
+  // shows, so that a step right at the limit may differ; Stoch2 does not observe the height that it judges.
+  const bool exact = GetParam().find("InvertedDouble") == std::string::npos && GetParam().find("Stoch2") != 0;
   EXPECT_LE(agreement.disagreements, exact ? 0 : agreement.steps / 200)
       << agreement.steps << " steps, " << agreement.terminations << " terminations";
 }

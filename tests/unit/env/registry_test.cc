@@ -53,8 +53,8 @@ TEST_P(EveryNativeTask, SpecificationAgreesWithItsModel) {
   if (mujoco == nullptr) {
     return;
   }
-  // Actions of StochLite are parameters of its gait.
-  const bool own_actuators = GetParam().find("StochLite") == 0;
+  // Actions of StochLite and Stoch2 are parameters of their gaits.
+  const bool own_actuators = GetParam().find("Stoch") == 0;
   ASSERT_EQ(mujoco->model().nu, own_actuators ? 12 : spec.action_size);
   for (int i = 0; i < spec.action_size && !own_actuators; ++i) {
     EXPECT_EQ(static_cast<float>(spec.command_minimum[i]),
@@ -148,9 +148,9 @@ TEST(RegistryTest, UnknownIdNamesTheNearestKnownOnes) {
 TEST(RegistryTest, ListsIdsOfBothVersionsSorted) {
   const std::vector<std::string> ids = NativeEnvironmentIds();
   EXPECT_TRUE(std::ranges::is_sorted(ids));
-  for (const char* id :
-       {"Ant-v4", "Ant-v5", "AntTruncatedObs-v5", "CartpoleSwingUp-v0", "Humanoid-v5", "HumanoidStandup-v4",
-        "InvertedPendulum-v5", "Leg2R-v0", "Pusher-v5", "Reacher-v4", "StochLite-v0", "Swimmer-v5"}) {
+  for (const char* id : {"Ant-v4", "Ant-v5", "AntTruncatedObs-v5", "CartpoleSwingUp-v0", "Humanoid-v5",
+                         "HumanoidStandup-v4", "InvertedPendulum-v5", "Leg2R-v0", "Pusher-v5", "Reacher-v4",
+                         "Stoch2-v0", "StochLite-v0", "Swimmer-v5"}) {
     EXPECT_THAT(ids, Contains(id));
   }
 }

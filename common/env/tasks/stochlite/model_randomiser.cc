@@ -16,12 +16,16 @@ int Find(const mjModel* model, int kind, const char* name) {
 
 }  // namespace
 
-ModelRandomiser::ModelRandomiser(mjModel* model)
+ModelRandomiser::ModelRandomiser(mjModel* model, std::span<const char* const> loaded_bodies)
     : model_(model),
       ground_body_(Find(model, mjOBJ_BODY, "ground")),
-      ground_geom_(Find(model, mjOBJ_GEOM, "ground")),
-      torso_body_(Find(model, mjOBJ_BODY, "torso")),
-      torso_mass_kg_(model->body_mass[torso_body_]) {}
+      ground_geom_(Find(model, mjOBJ_GEOM, "ground")) {
+  DEMORL_CHECK(loaded_bodies.size() <= Draw{}.added_mass_kg.size());
+  for (const char* name : loaded_bodies) {
+    const int body = Find(model, mjOBJ_BODY, name);
+    loaded_bodies_.push_back({.body = body, .mass_kg = model->body_mass[body]});
+  }
+}
 
 void ModelRandomiser::Apply(const Draw& draw, mjData* data) {
   const double half_roll = draw.slope.roll_rad / 2, half_pitch = draw.slope.pitch_rad / 2;
@@ -35,9 +39,14 @@ void ModelRandomiser::Apply(const Draw& draw, mjData* data) {
     model_->actuator_forcerange[2 * motor] = -draw.torque_limit_nm;
     model_->actuator_forcerange[2 * motor + 1] = draw.torque_limit_nm;
   }
-  const double mass = torso_mass_kg_ + draw.added_mass_kg;
-  if (model_->body_mass[torso_body_] != mass) {
-    model_->body_mass[torso_body_] = mass;
+  bool changed = false;
+  for (size_t i = 0; i < loaded_bodies_.size(); ++i) {
+    double* mass = &model_->body_mass[loaded_bodies_[i].body];
+    const double loaded = loaded_bodies_[i].mass_kg + draw.added_mass_kg[i];
+    changed |= *mass != loaded;
+    *mass = loaded;
+  }
+  if (changed) {
     mj_setConst(model_, data);
   }
 }

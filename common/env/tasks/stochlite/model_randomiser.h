@@ -2,6 +2,9 @@
 
 #include <mujoco/mujoco.h>
 
+#include <span>
+#include <vector>
+
 #include "common/env/tasks/stochlite/randomisation.h"
 
 namespace demorl::stochlite {
@@ -9,7 +12,8 @@ namespace demorl::stochlite {
 // Puts draws into a model that no other environment uses.
 class ModelRandomiser {
  public:
-  explicit ModelRandomiser(mjModel* model);
+  // `loaded_bodies` carry the added masses.
+  explicit ModelRandomiser(mjModel* model, std::span<const char* const> loaded_bodies = {});
 
   // Also sets what MuJoCo derives from masses; `data` of the model loses its state.
   void Apply(const Draw& draw, mjData* data);
@@ -18,8 +22,11 @@ class ModelRandomiser {
   mjModel* const model_;
   const int ground_body_;
   const int ground_geom_;
-  const int torso_body_;
-  const double torso_mass_kg_;
+  struct LoadedBody {
+    int body = 0;
+    double mass_kg = 0;
+  };
+  std::vector<LoadedBody> loaded_bodies_;
 };
 
 }  // namespace demorl::stochlite

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+
 #include "common/base/random.h"
 #include "common/env/tasks/stochlite/task_state.h"
 
@@ -29,10 +31,18 @@ struct Draw {
   VelocityCommand command;
   double friction = 0.8;
   double torque_limit_nm = 7;
-  double added_mass_kg = 0;
+  // On the bodies of the robot's model that are loaded, see QuadrupedBody.
+  std::array<double, 2> added_mass_kg{};
   double push_n = 0;
   double push_time_s = 0;
 };
+
+// The authors' figures for any of their robots, see above.
+double DrawFriction(Random& random);
+double DrawTorqueLimit_nm(Random& random);
+
+// The plane of this incline, which falls towards `direction_rad`.
+PlaneAngles InclinedPlane(double incline_rad, double direction_rad);
 
 // Real-time safe.
 Draw DrawEpisode(const RandomisationOptions& options, Random& random);

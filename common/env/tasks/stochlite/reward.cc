@@ -11,10 +11,12 @@ double Square(double value) { return value * value; }
 
 }  // namespace
 
-double DesiredHeight_m(const PlaneAngles& ground) {
+double HeightOverSlope_m(double level_height_m, const PlaneAngles& ground) {
   // The cosine of the incline is that of roll and pitch multiplied.
-  return kLevelHeight_m / (std::cos(ground.roll_rad) * std::cos(ground.pitch_rad));
+  return level_height_m / (std::cos(ground.roll_rad) * std::cos(ground.pitch_rad));
 }
+
+double DesiredHeight_m(const PlaneAngles& ground) { return HeightOverSlope_m(kLevelHeight_m, ground); }
 
 double StepReward(const TaskState& state, const PlaneAngles& ground, double joint_power_w) {
   const double level = std::exp(-45 * Square(state.attitude.roll_rad - state.plane.roll_rad)) +

@@ -4,7 +4,10 @@
 
 namespace demorl::stochlite {
 
-// Height above which the torso shall be, straight down to ground of this slope.
+// Height of a torso, straight down to ground of this slope, that is `level_height_m` from it at right angles.
+double HeightOverSlope_m(double level_height_m, const PlaneAngles& ground);
+
+// Height above which StochLite's torso shall be.
 double DesiredHeight_m(const PlaneAngles& ground);
 
 // Worth of a step that led to `state`, for a robot that has not fallen; at most 53. `ground` is the true

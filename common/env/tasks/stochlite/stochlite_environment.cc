@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <type_traits>
 #include <utility>
 
-#include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/env/task_memory.h"
 #include "common/env/tasks/stochlite/gait_action.h"
 #include "common/env/tasks/stochlite/reward.h"
 #include "common/env/tasks/stochlite/urdf_inertias.h"
@@ -15,13 +13,7 @@
 namespace demorl::stochlite {
 namespace {
 
-constexpr const char* kModelFile = "stochlite.xml";
-// Half-widths of the noise at the start, of the torso's angles and of all velocities; own figures.
-constexpr double kAngleNoise_rad = 0.02;
-constexpr double kVelocityNoise = 0.02;
-
-// Layout of qpos and qvel: the torso's free joint, then abduction, hip and knee of each leg.
-constexpr int kFirstJointPosition = 7;
+// In qvel, behind the torso's free joint.
 constexpr int kFirstJointVelocity = 6;
 
 // All that the task remembers from one step to the next.
@@ -31,75 +23,48 @@ struct Memory {
   PlaneEstimate::State plane;
   double commanded_heading_rad = 0;
 };
-static_assert(std::is_trivially_copyable_v<Memory> && sizeof(Memory) % sizeof(double) == 0);
 
-void WriteQuaternion(const Attitude& attitude, std::span<double, 4> quaternion) {
-  double yaw[4], pitch[4], roll[4], tilted[4];
-  const double x[3] = {1, 0, 0}, y[3] = {0, 1, 0}, z[3] = {0, 0, 1};
-  mju_axisAngle2Quat(yaw, z, attitude.yaw_rad);
-  mju_axisAngle2Quat(pitch, y, attitude.pitch_rad);
-  mju_axisAngle2Quat(roll, x, attitude.roll_rad);
-  mju_mulQuat(tilted, yaw, pitch);
-  mju_mulQuat(quaternion.data(), tilted, roll);
-}
-
-// A copy of the shared model, which randomisation may change.
-std::shared_ptr<mjModel> CopyModel(const mjModel& model, const TwinOptions& options) {
-  std::shared_ptr<mjModel> copy(mj_copyModel(nullptr, &model), mj_deleteModel);
-  DEMORL_CHECK(copy != nullptr);
-  copy->opt.timestep = kControlPeriod_s / options.simulation_steps;
-  if (options.urdf_inertias) {
-    SetUrdfInertias(copy.get());
+QuadrupedBody StochLiteBody() {
+  QuadrupedBody body = {.model_file = "stochlite.xml", .leg = kStochLiteLeg, .loaded_bodies = {"torso"}};
+  for (const Leg leg : kLegs) {
+    const Vector3 hip = HipOffset(leg);
+    body.hips_m[Index(leg)] = {hip[0], hip[1], -kHipDrop_m};
   }
-  return copy;
+  return body;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<StochLiteEnvironment>> StochLiteEnvironment::Create(
     EnvironmentSpec spec, uint64_t seed, const TwinOptions& options) {
-  ASSIGN_OR_RETURN(const MjModelHandle shared, LoadMjModel(kModelFile));
-  MujocoSetup setup{.model_file = kModelFile, .frame_skip = options.simulation_steps, .own_actuators = true};
+  QuadrupedBody body = StochLiteBody();
+  ASSIGN_OR_RETURN(std::shared_ptr<mjModel> model,
+                   OwnModel(body.model_file, kControlPeriod_s / options.simulation_steps));
+  if (options.urdf_inertias) {
+    SetUrdfInertias(model.get());
+  }
+  MujocoSetup setup{
+      .model_file = body.model_file, .frame_skip = options.simulation_steps, .own_actuators = true};
   return std::unique_ptr<StochLiteEnvironment>(new StochLiteEnvironment(
-      std::move(spec), std::move(setup), CopyModel(*shared, options), seed, options));
+      std::move(spec), std::move(setup), std::move(model), seed, std::move(body), options));
 }
 
 StochLiteEnvironment::StochLiteEnvironment(EnvironmentSpec spec, MujocoSetup setup,
-                                           std::shared_ptr<mjModel> model, uint64_t seed,
+                                           std::shared_ptr<mjModel> model, uint64_t seed, QuadrupedBody body,
                                            const TwinOptions& options)
-    : MujocoEnvironment(std::move(spec), std::move(setup), model, seed),
+    : QuadrupedEnvironment(std::move(spec), std::move(setup), std::move(model), seed, std::move(body)),
       options_(options),
-      torso_body_(BodyIndex("torso")),
-      randomiser_(model.get()),
-      generator_(kControlPeriod_s, options.smoothing_time_s) {
-  DEMORL_CHECK(model->nu == kNumJoints);
-}
+      generator_(kControlPeriod_s, options.smoothing_time_s) {}
 
 void StochLiteEnvironment::DrawInitialState(Random& random, std::span<double> qpos, std::span<double> qvel) {
-  draw_ = DrawEpisode(options_.randomisation, random);
-  randomiser_.Apply(draw_, &mutable_data());
-  mj_resetData(&model(), &mutable_data());
-  const double stance = kHipDrop_m - TrotGenerator::kStanceHeight_m;
-  const Vector3 normal =
-      TorsoToHeading({.roll_rad = draw_.slope.roll_rad, .pitch_rad = draw_.slope.pitch_rad}, {0, 0, 1});
-  for (int axis = 0; axis < 3; ++axis) {
-    qpos[axis] = stance * normal[axis];
-  }
-  const Attitude attitude = {
-      .roll_rad = draw_.slope.roll_rad + random.Uniform(-kAngleNoise_rad, kAngleNoise_rad),
-      .pitch_rad = draw_.slope.pitch_rad + random.Uniform(-kAngleNoise_rad, kAngleNoise_rad),
-      .yaw_rad = random.Uniform(-kAngleNoise_rad, kAngleNoise_rad)};
-  WriteQuaternion(attitude, qpos.subspan<3, 4>());
+  const Draw draw = DrawEpisode(options_.randomisation, random);
   generator_.Reset();
-  std::ranges::copy(SolveLegs(generator_.feet_m()), &qpos[kFirstJointPosition]);
-  for (double& velocity : qvel) {
-    velocity = random.Uniform(-kVelocityNoise, kVelocityNoise);
-  }
+  StandAlongSlope(draw, generator_.feet_m(), random, qpos, qvel);
 }
 
 void StochLiteEnvironment::BeginEpisode() {
   generator_.Reset();
-  plane_.Reset();
+  plane().Reset();
   UpdatePlane({true, true, true, true});
   commanded_heading_rad_ = 0;
   Measure();
@@ -107,8 +72,8 @@ void StochLiteEnvironment::BeginEpisode() {
 
 void StochLiteEnvironment::Actuate(std::span<const double> action, std::span<double> command) {
   std::ranges::copy(SolveLegs(generator_.Step(GaitFromAction(action))), command.begin());
-  commanded_heading_rad_ += draw_.command.yaw_rate_rad_s * kControlPeriod_s;
-  mutable_data().xfrc_applied[6 * torso_body_ + 1] = PushAt(draw_, data().time);
+  commanded_heading_rad_ += draw().command.yaw_rate_rad_s * kControlPeriod_s;
+  Push();
 }
 
 void StochLiteEnvironment::AfterSimulation() {
@@ -120,35 +85,17 @@ void StochLiteEnvironment::AfterSimulation() {
   Measure();
 }
 
-Attitude StochLiteEnvironment::TorsoAttitude() const {
-  return AttitudeFromQuaternion(qpos().subspan<3, 4>());
-}
-
-LegJoints StochLiteEnvironment::MeasuredJoints(Leg leg) const {
-  const double* position = &qpos()[kFirstJointPosition + kJointsPerLeg * Index(leg)];
-  return {.abduction_rad = position[0], .hip_rad = position[1], .knee_rad = position[2]};
-}
-
-void StochLiteEnvironment::UpdatePlane(const PerLeg<bool>& on_ground) {
-  PerLeg<Vector3> feet;
-  for (const Leg leg : kLegs) {
-    const Vector3 hip = HipOffset(leg), foot = FootPosition(leg, MeasuredJoints(leg));
-    feet[Index(leg)] = {hip[0] + foot[0], hip[1] + foot[1], hip[2] + foot[2]};
-  }
-  plane_.Update(feet, on_ground, TorsoAttitude());
-}
-
 void StochLiteEnvironment::Measure() {
   Attitude attitude = TorsoAttitude();
   attitude.yaw_rad = WrapAngle(attitude.yaw_rad - commanded_heading_rad_);
   const Vector3 velocity = {qvel()[0], qvel()[1], qvel()[2]};
   const Vector3 turning = TorsoToHeading(attitude, {qvel()[3], qvel()[4], qvel()[5]});
-  state_ = {.height_m = qpos()[2] - GroundHeight_m(draw_.slope, qpos()[0], qpos()[1]),
+  state_ = {.height_m = TorsoHeight_m(),
             .attitude = attitude,
             .velocity_m_s = TurnAboutVertical(velocity, -commanded_heading_rad_),
             .angular_velocity_rad_s = TurnAboutVertical(turning, attitude.yaw_rad),
-            .plane = plane_.angles(),
-            .command = draw_.command,
+            .plane = plane().angles(),
+            .command = draw().command,
             .gait_phase_rad = generator_.Phase(Leg::kFrontLeft),
             .gait = generator_.state().gait};
 }
@@ -162,21 +109,15 @@ double StochLiteEnvironment::JointPower_w() const {
 }
 
 std::vector<double> StochLiteEnvironment::SaveTask() const {
-  const Memory memory = {draw_, generator_.state(), plane_.state(), commanded_heading_rad_};
-  std::vector<double> values(sizeof(memory) / sizeof(double));
-  std::memcpy(values.data(), &memory, sizeof(memory));
-  return values;
+  return PackMemory(Memory{draw(), generator_.state(), plane().state(), commanded_heading_rad_});
 }
 
 void StochLiteEnvironment::RestoreTask(std::span<const double> values) {
-  Memory memory;
-  DEMORL_CHECK(values.size_bytes() == sizeof(memory));
-  std::memcpy(static_cast<void*>(&memory), values.data(), sizeof(memory));
-  draw_ = memory.draw;
+  const auto memory = UnpackMemory<Memory>(values);
+  SetDraw(memory.draw);
   generator_.set_state(memory.gait);
-  plane_.set_state(memory.plane);
+  plane().set_state(memory.plane);
   commanded_heading_rad_ = memory.commanded_heading_rad;
-  randomiser_.Apply(draw_, &mutable_data());
 }
 
 void StochLiteEnvironment::Observe(std::span<double> observation) const {
@@ -193,7 +134,7 @@ MujocoEnvironment::Outcome StochLiteEnvironment::Evaluate(std::span<const double
   if (TerminationRuleOf(options_.observation)(rounded)) {
     return {.reward = 0, .terminated = true};
   }
-  return {.reward = StepReward(state_, draw_.slope, JointPower_w())};
+  return {.reward = StepReward(state_, draw().slope, JointPower_w())};
 }
 
 }  // namespace demorl::stochlite

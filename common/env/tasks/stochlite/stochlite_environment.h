@@ -4,10 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/env/mujoco_environment.h"
-#include "common/env/tasks/stochlite/leg_kinematics.h"
-#include "common/env/tasks/stochlite/model_randomiser.h"
-#include "common/env/tasks/stochlite/plane_estimate.h"
+#include "common/env/tasks/stochlite/quadruped_environment.h"
 #include "common/env/tasks/stochlite/stochlite_variants.h"
 #include "common/env/tasks/stochlite/task_state.h"
 #include "common/env/tasks/stochlite/trot_generator.h"
@@ -17,13 +14,12 @@ namespace demorl::stochlite {
 // StochLite in simulation: a policy chooses parameters of the gait at 100 Hz, the trot generator and inverse
 // kinematics make joint positions of them, servos follow. An episode begins with the robot standing along the
 // slope.
-class StochLiteEnvironment final : public MujocoEnvironment {
+class StochLiteEnvironment final : public QuadrupedEnvironment {
  public:
   static absl::StatusOr<std::unique_ptr<StochLiteEnvironment>> Create(EnvironmentSpec spec, uint64_t seed,
                                                                       const TwinOptions& options);
 
   // Of the running episode.
-  const Draw& draw() const { return draw_; }
   const TrotGenerator& generator() const { return generator_; }
   // At the last timestep.
   const TaskState& task_state() const { return state_; }
@@ -40,20 +36,13 @@ class StochLiteEnvironment final : public MujocoEnvironment {
 
  private:
   StochLiteEnvironment(EnvironmentSpec spec, MujocoSetup setup, std::shared_ptr<mjModel> model, uint64_t seed,
-                       const TwinOptions& options);
+                       QuadrupedBody body, const TwinOptions& options);
 
-  Attitude TorsoAttitude() const;
-  LegJoints MeasuredJoints(Leg leg) const;
-  void UpdatePlane(const PerLeg<bool>& on_ground);
   void Measure();
   double JointPower_w() const;
 
   const TwinOptions options_;
-  const int torso_body_;
-  ModelRandomiser randomiser_;
-  Draw draw_;
   TrotGenerator generator_;
-  PlaneEstimate plane_;
   double commanded_heading_rad_ = 0;
   TaskState state_;
 };

@@ -9,6 +9,7 @@
 #include "common/env/tasks/stochlite/stochlite_environment.h"
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/unit/env/stochlite/quadruped_walk.h"
 
 namespace demorl::stochlite {
 namespace {
@@ -49,11 +50,11 @@ TEST(DrawEpisodeTest, StaysWithinItsBoundsAndUsesThem) {
     fastest = std::max(fastest, draw.command.forward_m_s);
     weakest = std::min(weakest, draw.torque_limit_nm);
     strongest = std::max(strongest, draw.torque_limit_nm);
-    heaviest = std::max(heaviest, draw.added_mass_kg);
+    heaviest = std::max(heaviest, draw.added_mass_kg[0]);
     hardest_push = std::max(hardest_push, std::abs(draw.push_n));
     EXPECT_GE(draw.friction, 0.55);
     EXPECT_LE(draw.friction, 0.8);
-    EXPECT_GE(draw.added_mass_kg, 0);
+    EXPECT_GE(draw.added_mass_kg[0], 0);
   }
   EXPECT_LE(steepest, 9 * kDegree + 1e-9);
   EXPECT_GT(steepest, 8.9 * kDegree);
@@ -81,7 +82,7 @@ TEST(DrawEpisodeTest, ChangesNothingThatWasNotAskedFor) {
   EXPECT_EQ(draw.command.forward_m_s, 0.5);
   EXPECT_EQ(draw.friction, 0.8);
   EXPECT_EQ(draw.torque_limit_nm, 7);
-  EXPECT_EQ(draw.added_mass_kg, 0);
+  EXPECT_EQ(draw.added_mass_kg[0], 0);
   EXPECT_EQ(draw.push_n, 0);
 }
 
@@ -95,13 +96,13 @@ TEST(RandomisationTest, ReachesTheModel) {
     environment->Reset();
     const Draw& draw = environment->draw();
     EXPECT_EQ(model.geom_friction[3 * ground], draw.friction);
-    EXPECT_DOUBLE_EQ(model.body_mass[torso], 1.582 + draw.added_mass_kg);
+    EXPECT_DOUBLE_EQ(model.body_mass[torso], 1.582 + draw.added_mass_kg[0]);
     for (int motor = 0; motor < model.nu; ++motor) {
       EXPECT_EQ(model.actuator_forcerange[2 * motor], -draw.torque_limit_nm);
       EXPECT_EQ(model.actuator_forcerange[2 * motor + 1], draw.torque_limit_nm);
     }
     frictions.insert(draw.friction);
-    masses.insert(draw.added_mass_kg);
+    masses.insert(draw.added_mass_kg[0]);
     limits.insert(draw.torque_limit_nm);
     inertias.insert(model.body_subtreemass[torso]);
     // The ground is where the slope says.
@@ -147,14 +148,7 @@ TEST(RandomisationTest, ARestoredEpisodeHasTheSameModel) {
   const int torso = mj_name2id(&copy->model(), mjOBJ_BODY, "torso");
   EXPECT_EQ(copy->model().body_mass[torso], original->model().body_mass[torso]);
   EXPECT_EQ(copy->draw().push_n, original->draw().push_n);
-  for (int step = 0; step < 200; ++step) {
-    const Timestep a = original->Step(action), b = copy->Step(action);
-    ASSERT_TRUE(std::ranges::equal(a.observation, b.observation)) << "step " << step;
-    ASSERT_EQ(a.reward, b.reward);
-    if (a.step_type == StepType::kLast) {
-      break;
-    }
-  }
+  ExpectSameSteps(*original, *copy, action, 200);
 }
 
 TEST(RandomisationTest, PushComesOnceAndMovesTheTorsoAside) {

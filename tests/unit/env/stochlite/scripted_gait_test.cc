@@ -5,7 +5,7 @@
 
 #include "common/env/tasks/stochlite/stochlite_environment.h"
 #include "gmock/gmock.h"
-#include "tests/testing/status_matchers.h"
+#include "tests/unit/env/stochlite/quadruped_walk.h"
 
 namespace demorl::stochlite {
 namespace {
@@ -26,44 +26,16 @@ struct Script {
   double heading_gain = 0;
 };
 
-struct Walk {
-  int num_steps = 0;
-  bool terminated = false;
-  double forward_m = 0;
-  double sideways_m = 0;
-  double mean_reward = 0;
-  double min_height_m = 1;
-  double max_height_m = 0;
-  // Mean over the steps after the first second.
-  double plane_error_rad = 0;
-};
-
 Walk RunScript(const TwinOptions& options, const Script& script, int num_steps = 1000, uint64_t seed = 3) {
   auto environment = *StochLiteEnvironment::Create(TwinSpec("test", options.observation), seed, options);
-  environment->Reset();
-  Walk walk;
-  for (Timestep timestep; walk.num_steps < num_steps && timestep.step_type != StepType::kLast;) {
+  return RunWalk(*environment, num_steps, [&](const TaskState& state) {
     std::vector<double> action(kActionSize);
     std::fill_n(action.begin(), 4, script.x_shift);
     std::fill_n(action.begin() + 4, 4, script.y_shift);
     action[12] = script.forward;
-    action[14] = -script.heading_gain * environment->task_state().attitude.yaw_rad;
-    timestep = environment->Step(action);
-    ++walk.num_steps;
-    walk.terminated = timestep.terminated;
-    walk.mean_reward += timestep.reward;
-    const TaskState& state = environment->task_state();
-    walk.min_height_m = std::min(walk.min_height_m, state.height_m);
-    walk.max_height_m = std::max(walk.max_height_m, state.height_m);
-    const PlaneAngles& slope = environment->draw().slope;
-    walk.plane_error_rad +=
-        std::hypot(state.plane.roll_rad - slope.roll_rad, state.plane.pitch_rad - slope.pitch_rad);
-  }
-  walk.mean_reward /= walk.num_steps;
-  walk.plane_error_rad /= walk.num_steps;
-  walk.forward_m = environment->data().qpos[0];
-  walk.sideways_m = environment->data().qpos[1];
-  return walk;
+    action[14] = -script.heading_gain * state.attitude.yaw_rad;
+    return action;
+  });
 }
 
 TEST(ScriptedGaitTest, ConstantActionWalksTwoMetresOnLevelGround) {
@@ -131,10 +103,7 @@ TEST(ScriptedGaitTest, TwentySimulationStepsWalkLikeTheAuthorsFifty) {
     fine.simulation_steps = 50;
     const Walk walk = RunScript(coarse, {.heading_gain = 2}),
                reference = RunScript(fine, {.heading_gain = 2});
-    EXPECT_NEAR(walk.forward_m, reference.forward_m, 0.05 * reference.forward_m);
-    EXPECT_NEAR(walk.mean_reward, reference.mean_reward, 0.05 * reference.mean_reward);
-    EXPECT_NEAR(walk.min_height_m, reference.min_height_m, 0.003);
-    EXPECT_NEAR(walk.max_height_m, reference.max_height_m, 0.003);
+    ExpectSameWalk(walk, reference, 0.05, 0.003);
   }
 }
 

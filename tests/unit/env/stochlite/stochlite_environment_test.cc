@@ -7,6 +7,7 @@
 #include "common/env/registry.h"
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/unit/env/stochlite/quadruped_walk.h"
 
 namespace demorl::stochlite {
 namespace {
@@ -19,54 +20,22 @@ std::unique_ptr<StochLiteEnvironment> Make(const TwinOptions& options, uint64_t 
   return *StochLiteEnvironment::Create(TwinSpec("test", options.observation), seed, options);
 }
 
-TEST(StochLiteModelTest, HasTheMassesOfTheRobot) {
-  auto environment = Make({});
-  const mjModel& model = environment->model();
-  EXPECT_NEAR(mj_getTotalmass(&model), 3.23, 1e-9);
-  EXPECT_EQ(model.nu, 12);
-  EXPECT_EQ(model.nv, 18);
-  for (int motor = 0; motor < model.nu; ++motor) {
-    EXPECT_EQ(model.actuator_gainprm[mjNGAIN * motor], 400);
-    EXPECT_EQ(model.actuator_biasprm[mjNBIAS * motor + 1], -400);
-    EXPECT_EQ(model.actuator_biasprm[mjNBIAS * motor + 2], -10);
-    EXPECT_EQ(model.actuator_forcerange[2 * motor + 1], 7);
-  }
-}
-
-TEST(StochLiteModelTest, MotorsAreThoseOfTheLegsInOrder) {
-  auto environment = Make({});
-  const mjModel& model = environment->model();
-  ASSERT_EQ(model.nu, kNumJoints);
-  for (int motor = 0; motor < model.nu; ++motor) {
-    EXPECT_STREQ(mj_id2name(&model, mjOBJ_ACTUATOR, motor), kJointNames[motor]);
-    EXPECT_EQ(model.actuator_trnid[2 * motor], mj_name2id(&model, mjOBJ_JOINT, kJointNames[motor]));
-    EXPECT_EQ(model.jnt_qposadr[model.actuator_trnid[2 * motor]], 7 + motor);
-  }
+TEST(StochLiteModelTest, HasTheMassAndTheServosOfTheRobot) {
+  ExpectTwelveServos(Make({})->model(), 3.23, 400, 10);
 }
 
 TEST(StochLiteModelTest, FeetAreWhereTheKinematicsHasThem) {
-  auto environment = Make({});
-  environment->Reset();
-  const mjModel& model = environment->model();
-  const char* const feet[] = {"fl_foot", "fr_foot", "bl_foot", "br_foot"};
-  mjData* data = mj_makeData(&model);
+  PerLeg<Vector3> feet;
   for (const Leg leg : kLegs) {
-    const LegJoints joints = SolveLeg(leg, {0, IsLeft(leg) ? 0.05 : -0.05, -0.25});
-    data->qpos[7 + 3 * Index(leg)] = joints.abduction_rad;
-    data->qpos[8 + 3 * Index(leg)] = joints.hip_rad;
-    data->qpos[9 + 3 * Index(leg)] = joints.knee_rad;
+    feet[Index(leg)] = {0, IsLeft(leg) ? 0.05 : -0.05, -0.25};
   }
-  mj_kinematics(&model, data);
+  const PerLeg<Vector3> bottoms = FootBottoms_m(Make({})->model(), SolveLegs(feet));
   for (const Leg leg : kLegs) {
-    const int foot = mj_name2id(&model, mjOBJ_GEOM, feet[Index(leg)]);
     const Vector3 hip = HipOffset(leg);
-    const double radius = model.geom_size[3 * foot];
-    // The torso stands at z 0.255 in the model's own pose.
-    EXPECT_NEAR(data->geom_xpos[3 * foot], hip[0], 2e-3);
-    EXPECT_NEAR(data->geom_xpos[3 * foot + 1], hip[1] + (IsLeft(leg) ? 0.05 : -0.05), 4e-3);
-    EXPECT_NEAR(data->geom_xpos[3 * foot + 2] - radius, 0, 1e-3);
+    EXPECT_NEAR(bottoms[Index(leg)][0], hip[0], 2e-3);
+    EXPECT_NEAR(bottoms[Index(leg)][1], hip[1] + feet[Index(leg)][1], 4e-3);
+    EXPECT_NEAR(bottoms[Index(leg)][2], -0.255, 1e-3);
   }
-  mj_deleteData(data);
 }
 
 TEST(StochLiteModelTest, UrdfInertiasAreThoseOfTheLinksAboutTheTorsosOrigin) {
@@ -181,13 +150,7 @@ TEST(StochLiteTaskTest, GaitBeginsAnewInEveryEpisode) {
 TEST(StochLiteTaskTest, LeaningTooFarTerminatesWithoutReward) {
   auto environment = Make({});
   for (const double roll_deg : {28.0, 33.0}) {
-    environment->Reset();
-    std::vector<double> qpos(environment->data().qpos, environment->data().qpos + environment->model().nq);
-    qpos[2] = 0.5;
-    qpos[3] = std::cos(roll_deg * kDegree / 2);
-    qpos[4] = std::sin(roll_deg * kDegree / 2);
-    qpos[5] = qpos[6] = 0;
-    environment->StartEpisodeAt(qpos, std::vector<double>(environment->model().nv, 0.0));
+    StartLeaning(*environment, roll_deg * kDegree, 0.5);
     const Timestep timestep = environment->Step(std::vector<double>(kActionSize, 0.0));
     EXPECT_EQ(timestep.terminated, roll_deg > 30) << roll_deg;
     EXPECT_EQ(timestep.reward == 0, roll_deg > 30) << roll_deg;
