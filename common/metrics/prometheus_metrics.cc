@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "common/metrics/process_figures.h"
+#include "prometheus/collectable.h"
 #include "prometheus/counter.h"
 #include "prometheus/exposer.h"
 #include "prometheus/gauge.h"
@@ -47,11 +49,43 @@ class PrometheusHistogram final : public Histogram {
   prometheus::Histogram& histogram_;
 };
 
+// The process's own figures under the names that Prometheus' client libraries share, read at each scrape.
+class ProcessCollector final : public prometheus::Collectable {
+ public:
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    const absl::StatusOr<ProcessFigures> figures = ReadProcessFigures();
+    if (!figures.ok()) {
+      return {};
+    }
+    return {
+        Counter("process_cpu_seconds_total", "User and system CPU time", figures->cpu_seconds),
+        Gauge("process_resident_memory_bytes", "Memory in RAM", figures->resident_memory_bytes),
+        Gauge("process_virtual_memory_bytes", "Address space", figures->virtual_memory_bytes),
+        Gauge("process_start_time_seconds", "Start of the process since 1970", figures->start_time_seconds),
+        Gauge("process_threads", "Threads", figures->threads),
+        Gauge("process_open_fds", "Open file descriptors", figures->open_fds),
+        Gauge("process_max_fds", "File descriptors that may be open", figures->max_fds)};
+  }
+
+ private:
+  static prometheus::MetricFamily Counter(const char* name, const char* help, double value) {
+    prometheus::ClientMetric metric;
+    metric.counter.value = value;
+    return {name, help, prometheus::MetricType::Counter, {metric}};
+  }
+  static prometheus::MetricFamily Gauge(const char* name, const char* help, double value) {
+    prometheus::ClientMetric metric;
+    metric.gauge.value = value;
+    return {name, help, prometheus::MetricType::Gauge, {metric}};
+  }
+};
+
 class PrometheusMetricsImpl final : public PrometheusMetrics {
  public:
   PrometheusMetricsImpl(std::unique_ptr<prometheus::Exposer> exposer, int port)
       : registry_(std::make_shared<prometheus::Registry>()), exposer_(std::move(exposer)), port_(port) {
     exposer_->RegisterCollectable(registry_);
+    exposer_->RegisterCollectable(process_);
   }
 
   int port() const override { return port_; }
@@ -79,6 +113,7 @@ class PrometheusMetricsImpl final : public PrometheusMetrics {
   using Key = std::pair<std::string, MetricLabels>;
 
   const std::shared_ptr<prometheus::Registry> registry_;
+  const std::shared_ptr<ProcessCollector> process_ = std::make_shared<ProcessCollector>();
   const std::unique_ptr<prometheus::Exposer> exposer_;
   const int port_;
   absl::Mutex mutex_;

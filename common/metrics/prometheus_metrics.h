@@ -8,7 +8,8 @@
 
 namespace demorl {
 
-// Instruments that a Prometheus server scrapes at http://<address>/metrics. Thread-safe.
+// Instruments that a Prometheus server scrapes at http://<address>/metrics, beside the usual process_* of
+// this process. Thread-safe.
 class PrometheusMetrics : public Metrics {
  public:
   // `address` is "host:port"; port 0 for any free one. UNAVAILABLE naming the address if it cannot be bound,

@@ -6,8 +6,11 @@
 
 #include <cerrno>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/metrics/process_figures.h"
 #include "common/metrics/prometheus_metrics.h"
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
@@ -64,6 +67,34 @@ TEST(PrometheusMetricsTest, ServesWhatWasCounted) {
   EXPECT_THAT(answer, HasSubstr("demorl_test_rows_total{table=\"mpc\"} 10"));
   EXPECT_THAT(answer, HasSubstr("demorl_test_age_seconds 2.5"));
   EXPECT_THAT(answer, HasSubstr("demorl_test_wait_seconds_bucket{le=\"1\"} 1"));
+}
+
+TEST(PrometheusMetricsTest, ServesTheProcessesOwnFigures) {
+  ASSERT_OK_AND_ASSIGN(const auto metrics, PrometheusMetrics::Create("127.0.0.1:0"));
+  const std::string answer = Scrape(metrics->port());
+  EXPECT_THAT(answer, HasSubstr("# TYPE process_cpu_seconds_total counter"));
+  for (const char* name :
+       {"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_start_time_seconds",
+        "process_threads", "process_open_fds", "process_max_fds"}) {
+    EXPECT_THAT(answer, HasSubstr(absl::StrCat("# TYPE ", name, " gauge")));
+  }
+}
+
+TEST(ProcessFiguresTest, FollowWhatTheProcessDoes) {
+  ASSERT_OK_AND_ASSIGN(const ProcessFigures before, ReadProcessFigures());
+  EXPECT_GT(before.threads, 0);
+  EXPECT_GT(before.resident_memory_bytes, 1e6);
+  EXPECT_GT(before.virtual_memory_bytes, before.resident_memory_bytes);
+  EXPECT_LE(before.start_time_seconds, absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()) + 1);
+  EXPECT_GT(before.start_time_seconds, absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()) - 3600);
+  const int fd = ::dup(0);
+  std::vector<char> memory(64 << 20, 1);
+  ASSERT_OK_AND_ASSIGN(const ProcessFigures after, ReadProcessFigures());
+  EXPECT_EQ(after.open_fds, before.open_fds + 1);
+  EXPECT_LE(after.open_fds, after.max_fds);
+  EXPECT_GT(after.resident_memory_bytes, before.resident_memory_bytes + (32 << 20));
+  EXPECT_GE(after.cpu_seconds, before.cpu_seconds);
+  ::close(fd);
 }
 
 TEST(PrometheusMetricsTest, AnAddressInUseIsNamed) {
