@@ -1,7 +1,10 @@
 #include "common/rpc/channel_factory.h"
 
 #include <mutex>
+#include <utility>
+#include <vector>
 
+#include "common/rpc/call_metrics.h"
 #include "common/rpc/grpc_settings.h"
 #include "grpc/support/log.h"
 #include "grpcpp/create_channel.h"
@@ -28,7 +31,7 @@ void RedirectGrpcLog() {
   });
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, Metrics* metrics) {
   RedirectGrpcLog();
   grpc::ChannelArguments arguments = CommonChannelArguments();
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
@@ -38,7 +41,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  if (metrics != nullptr) {
+    interceptors.push_back(MakeClientCallMetrics(metrics));
+  }
+  return grpc::experimental::CreateCustomChannelWithInterceptors(address, grpc::InsecureChannelCredentials(),
+                                                                 arguments, std::move(interceptors));
 }
 
 }  // namespace demorl

@@ -3,12 +3,14 @@
 #include <memory>
 #include <string>
 
+#include "common/metrics/metrics.h"
 #include "grpcpp/channel.h"
 
 namespace demorl {
 
 // A channel with our message size limit (64 MiB), keepalive (a vanished peer is noticed within 10 s) and
-// reconnection back-off of at most 1 s. Does not block.
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address);
+// reconnection back-off of at most 1 s. Does not block. `metrics` counts its calls, outlives it and may be
+// null.
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, Metrics* metrics = nullptr);
 
 }  // namespace demorl

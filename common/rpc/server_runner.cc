@@ -4,6 +4,7 @@
 
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/concurrency/stop_token.h"
+#include "common/rpc/call_metrics.h"
 #include "common/rpc/control_service.h"
 #include "common/rpc/grpc_settings.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
@@ -107,6 +109,11 @@ class ServerRunnerImpl final : public ServerRunner {
     SetUpBuilder(builder);
     if (!options_.address.empty()) {
       builder.AddListeningPort(options_.address, grpc::InsecureServerCredentials(), &port_);
+    }
+    if (options_.metrics != nullptr) {
+      std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+      interceptors.push_back(MakeServerCallMetrics(options_.metrics));
+      builder.experimental().SetInterceptorCreators(std::move(interceptors));
     }
     for (grpc::Service* service : component_.rpc_services()) {
       builder.RegisterService(service);

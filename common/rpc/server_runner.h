@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/service_component.h"
 #include "common/rpc/shutdown_signals.h"
 #include "grpcpp/channel.h"
@@ -17,6 +18,8 @@ struct ServerOptions {
   std::string address;
   std::string run_id;
   absl::Duration drain_timeout = absl::Seconds(10);
+  // Counts calls; none when null. Outlives the runner.
+  Metrics* metrics = nullptr;
 };
 
 // Serves one component with health, reflection and the control service. Health has three names: "liveness" is

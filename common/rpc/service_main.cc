@@ -74,11 +74,11 @@ absl::StatusOr<std::string> WithPort(const std::string& address, int port) {
 }
 
 // Null for a service that is not part of the deployment, or that has no fixed port.
-std::shared_ptr<grpc::Channel> ChannelTo(bool is_part, const ServerConfig& server) {
+std::shared_ptr<grpc::Channel> ChannelTo(bool is_part, const ServerConfig& server, Metrics* metrics) {
   if (!is_part || server.address().empty() || absl::EndsWith(server.address(), ":0")) {
     return nullptr;
   }
-  return MakeChannel(server.address());
+  return MakeChannel(server.address(), metrics);
 }
 
 absl::StatusOr<std::unique_ptr<Metrics>> MakeMetrics(const ServerConfig& server) {
@@ -97,19 +97,25 @@ absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const Comp
   const ServerConfig server = FindServerConfig(config, name);
   ASSIGN_OR_RETURN(const std::string address, WithPort(server.address(), flags.port));
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, MakeMetrics(server));
+  metrics
+      ->GetGauge("demorl_build_info", "Always 1; says what runs",
+                 {{"service", name}, {"revision", Revision()}})
+      .Set(1);
   ASSIGN_OR_RETURN(
       const HostedContext hosted,
-      MakeHostedContext(config, server.data_dir(), metrics.get(),
-                        ChannelTo(config.services().has_replay(), config.services().replay()),
-                        ChannelTo(config.services().has_snapshot(), config.services().snapshot()),
-                        ChannelTo(config.services().has_mpc_rollout(), config.services().mpc_rollout())));
+      MakeHostedContext(
+          config, server.data_dir(), metrics.get(),
+          ChannelTo(config.services().has_replay(), config.services().replay(), metrics.get()),
+          ChannelTo(config.services().has_snapshot(), config.services().snapshot(), metrics.get()),
+          ChannelTo(config.services().has_mpc_rollout(), config.services().mpc_rollout(), metrics.get())));
   spdlog::info("run {}, configuration {}, seed {}, revision {}, start {}\n{}", config.run_id(),
                hosted.context.config_hash, config.seed(), Revision(), hosted.context.start_count,
                ToTextProto(config));
   ASSIGN_OR_RETURN(const std::unique_ptr<ServiceComponent> component, factory(hosted.context));
   const ServerOptions options = {.address = address,
                                  .run_id = config.run_id(),
-                                 .drain_timeout = absl::Seconds(server.drain_timeout_s())};
+                                 .drain_timeout = absl::Seconds(server.drain_timeout_s()),
+                                 .metrics = metrics.get()};
   ASSIGN_OR_RETURN(const std::unique_ptr<ServerRunner> runner, ServerRunner::Start(options, component.get()));
   spdlog::info("listening on {} (port {})", address, runner->port());
   return runner->WaitForShutdown();

@@ -155,6 +155,38 @@ TEST_F(ServerRunnerTest, ControlCallsReachTheComponent) {
   EXPECT_THAT(component_.calls(), ElementsAre("start", "pause", "resume"));
 }
 
+TEST_F(ServerRunnerTest, CountsCallsByMethodAndStatusOnBothSides) {
+  const std::unique_ptr<Metrics> server_metrics = MakeLocalMetrics(), client_metrics = MakeLocalMetrics();
+  ASSERT_OK_AND_ASSIGN(
+      runner_,
+      ServerRunner::Start({.address = "127.0.0.1:0", .run_id = "run", .metrics = server_metrics.get()},
+                          &component_));
+  const auto stub = control::ControlService::NewStub(
+      MakeChannel(absl::StrCat("127.0.0.1:", runner_->port()), client_metrics.get()));
+  grpc::ClientContext contexts[3];
+  control::PauseResponse paused;
+  control::CheckpointResponse checkpoint;
+  ASSERT_OK(FromGrpcStatus(stub->Pause(&contexts[0], {}, &paused)));
+  ASSERT_OK(FromGrpcStatus(stub->Pause(&contexts[1], {}, &paused)));
+  component_.checkpoint = absl::ResourceExhaustedError("disk full");
+  EXPECT_FALSE(stub->Checkpoint(&contexts[2], {}, &checkpoint).ok());
+  // The server's side counts when it sends a status, which the client may have before.
+  ASSERT_OK(runner_->Shutdown());
+  for (const auto& [metrics, prefix] :
+       {std::pair(server_metrics.get(), "grpc_server"), std::pair(client_metrics.get(), "grpc_client")}) {
+    const auto count = [metrics = metrics, prefix = prefix](const char* what, MetricLabels labels) {
+      labels["grpc_service"] = "demorl.control.v1.ControlService";
+      return metrics->GetCounter(absl::StrCat(prefix, what), "", labels).Value();
+    };
+    EXPECT_EQ(count("_started_total", {{"grpc_method", "Pause"}}), 2);
+    EXPECT_EQ(count("_handled_total", {{"grpc_method", "Pause"}, {"grpc_code", "OK"}}), 2);
+    EXPECT_EQ(count("_started_total", {{"grpc_method", "Checkpoint"}}), 1);
+    EXPECT_EQ(count("_handled_total", {{"grpc_method", "Checkpoint"}, {"grpc_code", "OK"}}), 0);
+    EXPECT_EQ(count("_handled_total", {{"grpc_method", "Checkpoint"}, {"grpc_code", "RESOURCE_EXHAUSTED"}}),
+              1);
+  }
+}
+
 TEST_F(ServerRunnerTest, ReadinessGoesBeforeTheComponentDrainsAndTheServerAnswersMeanwhile) {
   StartRunner();
   int readiness = 0;
