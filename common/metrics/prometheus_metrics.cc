@@ -1,7 +1,7 @@
 #include "common/metrics/prometheus_metrics.h"
 
-#include <exception>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -9,13 +9,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "common/metrics/process_figures.h"
+#include "httplib.h"
 #include "prometheus/collectable.h"
 #include "prometheus/counter.h"
-#include "prometheus/exposer.h"
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "prometheus/text_serializer.h"
 
 namespace demorl {
 namespace {
@@ -80,12 +82,62 @@ class ProcessCollector final : public prometheus::Collectable {
   }
 };
 
+// Answers scrapes. Differs from prometheus-cpp's own exposer, whose threads have stacks of 100 KiB: where
+// thread-local variables of MuJoCo and OpenBLAS take more, they cannot be made, and nothing is served.
+class ScrapeServer {
+ public:
+  explicit ScrapeServer(std::vector<std::shared_ptr<prometheus::Collectable>> sources)
+      : sources_(std::move(sources)) {
+    // A scrape is small and rare.
+    server_.new_task_queue = [] { return new httplib::ThreadPool(2); };
+    // Without SO_REUSEPORT, which lets two processes share an address.
+    server_.set_socket_options([](socket_t socket) {
+      const int yes = 1;
+      setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    });
+    server_.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
+      std::vector<prometheus::MetricFamily> families;
+      for (const auto& source : sources_) {
+        for (prometheus::MetricFamily& family : source->Collect()) {
+          families.push_back(std::move(family));
+        }
+      }
+      response.set_content(prometheus::TextSerializer().Serialize(families),
+                           "text/plain; version=0.0.4; charset=utf-8");
+    });
+  }
+  ~ScrapeServer() {
+    server_.stop();
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+  }
+
+  // The port that was bound; -1 if it cannot be.
+  int Start(const std::string& host, int port) {
+    const int bound =
+        port == 0 ? server_.bind_to_any_port(host) : (server_.bind_to_port(host, port) ? port : -1);
+    if (bound > 0) {
+      thread_ = std::thread([this] { server_.listen_after_bind(); });
+      while (!server_.is_running()) {  // stop() of a server that does not run yet does nothing
+        absl::SleepFor(absl::Milliseconds(1));
+      }
+    }
+    return bound;
+  }
+
+ private:
+  const std::vector<std::shared_ptr<prometheus::Collectable>> sources_;
+  httplib::Server server_;
+  std::thread thread_;
+};
+
 class PrometheusMetricsImpl final : public PrometheusMetrics {
  public:
-  PrometheusMetricsImpl(std::unique_ptr<prometheus::Exposer> exposer, int port)
-      : registry_(std::make_shared<prometheus::Registry>()), exposer_(std::move(exposer)), port_(port) {
-    exposer_->RegisterCollectable(registry_);
-    exposer_->RegisterCollectable(process_);
+  // False if the address cannot be bound.
+  bool Serve(const std::string& host, int port) {
+    port_ = server_.Start(host, port);
+    return port_ > 0;
   }
 
   int port() const override { return port_; }
@@ -112,10 +164,9 @@ class PrometheusMetricsImpl final : public PrometheusMetrics {
  private:
   using Key = std::pair<std::string, MetricLabels>;
 
-  const std::shared_ptr<prometheus::Registry> registry_;
-  const std::shared_ptr<ProcessCollector> process_ = std::make_shared<ProcessCollector>();
-  const std::unique_ptr<prometheus::Exposer> exposer_;
-  const int port_;
+  const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  ScrapeServer server_{{registry_, std::make_shared<ProcessCollector>()}};
+  int port_ = -1;
   absl::Mutex mutex_;
   std::map<Key, PrometheusCounter> counters_ ABSL_GUARDED_BY(mutex_);
   std::map<Key, PrometheusGauge> gauges_ ABSL_GUARDED_BY(mutex_);
@@ -132,17 +183,14 @@ absl::StatusOr<std::unique_ptr<PrometheusMetrics>> PrometheusMetrics::Create(con
     return absl::InvalidArgumentError(absl::StrCat("metrics address is \"", address,
                                                    "\", expected \"host:port\" with a port of 0 to 65535"));
   }
-  try {
-    // The scrape is small and rare: two threads serve it. "*:port" listens everywhere.
-    const bool any_host = colon == 0 || address[0] == '*';
-    auto exposer = std::make_unique<prometheus::Exposer>(any_host ? address.substr(colon + 1) : address, 2);
-    const auto ports = exposer->GetListeningPorts();
-    return std::make_unique<PrometheusMetricsImpl>(std::move(exposer), ports.empty() ? port : ports.front());
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("cannot serve metrics on ", address,
-                                               ": the address is in use or not of this machine (",
-                                               error.what(), ")"));
+  // "*:port" and ":port" listen everywhere.
+  const std::string host = colon == 0 || address[0] == '*' ? "0.0.0.0" : address.substr(0, colon);
+  auto metrics = std::make_unique<PrometheusMetricsImpl>();
+  if (!metrics->Serve(host, port)) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot serve metrics on ", address, ": the address is in use or not of this machine"));
   }
+  return metrics;
 }
 
 }  // namespace demorl

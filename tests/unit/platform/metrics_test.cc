@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <string>
 #include <vector>
@@ -20,6 +21,9 @@ namespace {
 
 using ::demorl::testing::StatusIs;
 using ::testing::HasSubstr;
+
+// As libraries have it that keep their work space per thread: a thread with a smaller stack cannot be made.
+thread_local std::array<char, 512 << 10> work_space;
 
 // What a Prometheus server would read.
 std::string Scrape(int port) {
@@ -60,6 +64,7 @@ TEST(LocalMetricsTest, GivesOneInstrumentPerNameAndLabels) {
 }
 
 TEST(PrometheusMetricsTest, ServesWhatWasCounted) {
+  work_space.front() = 1;
   ASSERT_OK_AND_ASSIGN(const auto metrics, PrometheusMetrics::Create("127.0.0.1:0"));
   ExpectOneInstrumentPerNameAndLabels(*metrics);
   const std::string answer = Scrape(metrics->port());
