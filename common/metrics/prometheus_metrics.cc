@@ -1,5 +1,7 @@
 #include "common/metrics/prometheus_metrics.h"
 
+#include <httplib.h>
+
 #include <map>
 #include <thread>
 #include <utility>
@@ -11,7 +13,6 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/metrics/process_figures.h"
-#include "httplib.h"
 #include "prometheus/collectable.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
