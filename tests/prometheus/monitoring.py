@@ -1,0 +1,237 @@
+"""Reads dashboards, rules and alerts, and says what is wrong with them. Standard library only.
+
+Run by itself it writes the dashboards anew in the form that they all have, for example after an export from Grafana.
+"""
+
+import json
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DASHBOARDS = ROOT / "deploy" / "grafana"
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+RUNBOOKS = ROOT / "docs" / "runbooks"
+
+# Made by Prometheus itself.
+SCRAPE_METRICS = {"up": set()}
+# What every target has: Prometheus adds them.
+TARGET_LABELS = {"run", "job", "instance"}
+
+UNITS = {"none", "short", "percentunit", "s", "bytes", "ops", "reqps", "rowsps"}
+PANEL_TYPES = {"timeseries", "stat", "state-timeline"}
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+VARIABLES = ["datasource", "run", "job", "instance"]
+KEYWORDS = {"and", "or", "unless", "bool", "offset"}
+# Shown as counts: calls begun minus calls ended.
+COUNTERS_WITHOUT_RATE = {"Open calls"}
+
+
+def exported_metrics():
+    """Labels of each time series that the services export, by its name: docs/metrics.md, which comes from the code."""
+    series, labels = {}, set()
+    for line in (ROOT / "docs" / "metrics.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("| `"):
+            continue
+        own = {label.strip() for label in cells[2].split(",") if label.strip()}
+        labels = own - {"the same"} | (labels if "the same" in own else set())
+        for name in re.findall(r"`(\w+)`", cells[0]):
+            for suffix in ("_bucket", "_sum", "_count") if cells[1] == "histogram" else ("",):
+                series[name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
+    return series
+
+
+PROMQL_TOKEN = re.compile(
+    r"""  "(?:[^"\\]|\\.)*" | \[[^\]]*\]                                             # a string, a window
+      | \b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)            # labels
+      | \{(?P<matchers>(?:[^"}]|"(?:[^"\\]|\\.)*")*)\}
+      | (?<![\w$:.])(?P<name>[A-Za-z_:][\w:]*)(?P<call>\s*(?:\b(?:by|without)\s*\([^)]*\)\s*)?\()? """, re.VERBOSE)
+
+
+def selectors(expression):
+    """(name, matchers) for each vector selector; matchers is what stands between the braces."""
+    found = []
+    for token in PROMQL_TOKEN.finditer(expression):
+        if token["matchers"] is not None and found:
+            found[-1] = (found[-1][0], token["matchers"])
+        elif token["name"] and not token["call"] and token["name"] not in KEYWORDS:
+            found.append((token["name"], ""))
+    return found
+
+
+def rule_entries(text):
+    """Dictionaries of the rules of a file in the form that ours have: one key a line, `|-` and `>-` blocks."""
+    entries, block = [], None
+    for line in text.splitlines():
+        key = re.match(r"\s*(- )?(\w+): (.*)", line)
+        if block and (line.startswith(" " * 10) or not line.strip()):
+            entries[-1][block] += line.strip() + "\n"
+            continue
+        block = None
+        if not key or line.lstrip().startswith("#"):
+            continue
+        if key[1] and key[2] in ("alert", "record"):
+            entries.append({})
+        if entries:
+            entries[-1][key[2]] = "" if key[3] in (">-", "|-") else key[3].strip("'")
+            block = key[2] if key[3] in (">-", "|-") else None
+    return entries
+
+
+def load_rules():
+    return [entry for name in ("rules.yaml", "alerts.yaml") for entry in rule_entries((PROMETHEUS / name).read_text())]
+
+
+def known_metrics():
+    """Labels by name: what is exported, what Prometheus adds, and what our rules record."""
+    recorded = {entry["record"]: set() for entry in load_rules() if "record" in entry}
+    return exported_metrics() | SCRAPE_METRICS | recorded
+
+
+def unknown_labels(name, matchers, known):
+    named = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", re.sub(r'"(?:[^"\\]|\\.)*"', "", matchers)))
+    return sorted(named - known.get(name, named) - TARGET_LABELS)
+
+
+def formatted(value, indent=0, width=140):
+    """JSON with whatever fits on one line; within a dashboard that is one line for each part of a panel."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, (dict, list)) or not value or len(flat) + indent <= width:
+        return flat
+    margin = " " * (indent + 2)
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {formatted(item, indent + 2, width)}" for key, item in value.items()]
+        opening, closing = "{", "}"
+    else:
+        items = [formatted(item, indent + 2, width) for item in value]
+        opening, closing = "[", "]"
+    return opening + "\n" + ",\n".join(margin + item for item in items) + "\n" + " " * indent + closing
+
+
+def load_dashboards():
+    return {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}
+
+
+def panels(dashboard):
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def lint_dashboard(name, dashboard, known):
+    """What is wrong with a dashboard, one sentence each: the rules of Grafana's dashboard-linter, and our own."""
+    found = []
+    if dashboard.get("uid") != f"demorl-{name}":
+        found.append(f"uid is {dashboard.get('uid')}; want demorl-{name}")
+    if dashboard.get("editable") is not False:
+        found.append("is editable; its file is the source")
+    if dashboard.get("schemaVersion", 0) < 39:
+        found.append(f"schemaVersion is {dashboard.get('schemaVersion')}; want 39 or more")
+    for key in ("title", "description", "tags"):
+        if not dashboard.get(key):
+            found.append(f"has no {key}")
+    found += lint_variables(dashboard)
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    if len(ids) != len(set(ids)):
+        found.append("two panels have the same id")
+    found += lint_layout(dashboard["panels"])
+    for panel in panels(dashboard):
+        found += [f"panel '{panel.get('title')}' {what}" for what in lint_panel(panel, known)]
+    return found
+
+
+def lint_variables(dashboard):
+    variables = dashboard.get("templating", {}).get("list", [])
+    if [variable["name"] for variable in variables] != VARIABLES:
+        return [f"its variables are not {', '.join(VARIABLES)}"]
+    found = []
+    for variable in variables[1:]:
+        if variable.get("datasource") != DATASOURCE or variable.get("refresh") != 2:
+            found.append(f"variable {variable['name']} does not ask the chosen data source at each change of time")
+    return found
+
+
+def lint_layout(all_panels):
+    taken, found = {}, []
+    for panel in all_panels:
+        grid = panel["gridPos"]
+        for cell in ((x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])):
+            if cell[0] > 23:
+                found.append(f"panel '{panel['title']}' leaves the grid")
+                break
+            if taken.setdefault(cell, panel["title"]) != panel["title"]:
+                found.append(f"panel '{panel['title']}' covers '{taken[cell]}'")
+                break
+    return found
+
+
+def lint_panel(panel, known):
+    found = []
+    if panel["type"] not in PANEL_TYPES:
+        found.append(f"is a {panel['type']}")
+    if not panel.get("title") or not panel.get("description", "").endswith("."):
+        found.append("needs a title and a description of whole sentences")
+    unit = panel.get("fieldConfig", {}).get("defaults", {}).get("unit")
+    if unit not in UNITS:
+        found.append(f"has unit {unit}")
+    if panel.get("datasource") != DATASOURCE:
+        found.append("does not use the chosen data source")
+    targets = panel.get("targets", [])
+    if not targets or len({target["refId"] for target in targets}) != len(targets):
+        found.append("needs queries, each with a refId of its own")
+    for target in targets:
+        if target.get("datasource") != DATASOURCE or not target.get("legendFormat"):
+            found.append(f"query {target['refId']} needs the chosen data source and a legend")
+        found += [f"query {target['refId']} {what}" for what in lint_query(target["expr"], panel["title"], known)]
+    return found
+
+
+def lint_query(expression, title, known):
+    found = []
+    for name, matchers in selectors(expression):
+        if name not in known:
+            found.append(f"asks for {name}, which nothing exports")
+        found += [f"selects {name} by {label}, which it has not" for label in unknown_labels(name, matchers, known)]
+        wanted = ["run"] if name.startswith("run:") else ["run", "job", "instance"]
+        for label in wanted:
+            if not re.search(rf'\b{label}=~"', matchers):
+                found.append(f"does not select {name} by {label}")
+        if re.search(r"_(total|bucket|sum|count)$", name) and title not in COUNTERS_WITHOUT_RATE:
+            if not re.search(rf"\b(rate|increase)\({name}\{{[^}}]*\}}\[", expression):
+                found.append(f"shows the counter {name} without rate")
+    for window in re.findall(r"\brate\([^\[]*\[([^\]]*)\]", expression):
+        if window != "$__rate_interval":
+            found.append(f"has a rate over {window}; want $__rate_interval")
+    return found
+
+
+def lint_rules(entries, known):
+    found = []
+    for entry in entries:
+        name = entry.get("record") or entry.get("alert")
+        for metric, matchers in selectors(entry.get("expr", "")):
+            if metric not in known:
+                found.append(f"{name} asks for {metric}, which nothing exports")
+            found += [f"{name} selects {metric} by {label}, which it has not"
+                      for label in unknown_labels(metric, matchers, known)]
+        if "record" in entry and not re.fullmatch(r"[a-z_]+:[a-z_]+:[a-z0-9_]+", name):
+            found.append(f"{name} is not level:metric:operation")
+        if "alert" in entry:
+            found += [f"{name} {what}" for what in lint_alert(entry)]
+    return found
+
+
+def lint_alert(entry):
+    found = []
+    if not re.fullmatch(r"\{severity: (critical|warning)\}", entry.get("labels", "")):
+        found.append("needs the severity critical or warning")
+    for key in ("summary", "description"):
+        if not entry.get(key):
+            found.append(f"has no {key}")
+    runbook = f"docs/runbooks/{entry['alert']}.md"
+    if entry.get("runbook_url") != runbook or not (ROOT / runbook).is_file():
+        found.append(f"has no runbook {runbook}")
+    return found
+
+
+if __name__ == "__main__":
+    for dashboard_path in DASHBOARDS.glob("*.json"):
+        dashboard_path.write_text(formatted(json.loads(dashboard_path.read_text())) + "\n")
