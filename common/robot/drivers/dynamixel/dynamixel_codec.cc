@@ -138,7 +138,7 @@ size_t SyncWrite::Encode(std::span<uint8_t> out) const {
 
 FastStatusWriter::FastStatusWriter(size_t num_devices, size_t data_bytes, std::span<uint8_t> out)
     : out_(out) {
-  const size_t length = 1 + num_devices * (data_bytes + kFastBlockBytes);
+  const size_t length = 1 + num_devices * kFastBlockBytes + data_bytes;
   if (kInstructionOffset + length > std::min(out.size(), kMaxPacketBytes)) {
     return;
   }

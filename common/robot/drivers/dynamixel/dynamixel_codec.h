@@ -31,6 +31,9 @@ enum class Instruction : uint8_t {
   kSyncRead = 0x82,
   kSyncWrite = 0x83,
   kFastSyncRead = 0x8A,
+  kBulkRead = 0x92,
+  kBulkWrite = 0x93,
+  kFastBulkRead = 0x9A,
 };
 
 // Of a status packet; kAlert may be set beside any, and says that the hardware error register is not 0.
@@ -76,11 +79,11 @@ class SyncWrite {
   bool fits_ = true;
 };
 
-// The one status packet with which several devices answer a fast sync read: (ERROR, ID, data, CRC) of each,
-// the CRC of a block over all of the packet before it; no stuffing.
+// The one status packet with which several devices answer a fast sync read or fast bulk read: (ERROR, ID,
+// data, CRC) of each, the CRC of a block over all of the packet before it; no stuffing.
 class FastStatusWriter {
  public:
-  // Of `num_devices` blocks of so many bytes of data.
+  // Of `num_devices` blocks, which hold so many bytes of data together.
   FastStatusWriter(size_t num_devices, size_t data_bytes, std::span<uint8_t> out);
   void Add(uint8_t error, uint8_t id, std::span<const uint8_t> data);
   // Bytes so far: of a whole packet, or of its beginning if a device was silent. 0 if `out` is too short.

@@ -8,6 +8,14 @@ using dxl::EmulatedServo;
 using dxl::Instruction;
 using dxl::Packet;
 
+namespace {
+
+// Address and length of a sync instruction; with an id before them, of a bulk instruction for one device.
+constexpr size_t kSyncHeaderBytes = 4;
+constexpr size_t kBulkHeaderBytes = 5;
+
+}  // namespace
+
 DynamixelEmulator::DynamixelEmulator(const DynamixelEmulatorOptions& options)
     : where_(options.servos), parser_(/*shows_bad_crc=*/true), wire_(options.baud_rate) {
   servos_.reserve(options.servos.size());
@@ -64,11 +72,17 @@ void DynamixelEmulator::Handle(const Packet& packet, absl::Duration now) {
   }
   switch (static_cast<Instruction>(packet.instruction)) {
     case Instruction::kSyncRead:
-      return HandleSyncRead(packet, now);
+      return HandleReads(SyncReads(packet), now);
+    case Instruction::kBulkRead:
+      return HandleReads(BulkReads(packet), now);
     case Instruction::kFastSyncRead:
-      return HandleFastSyncRead(packet, now);
+      return HandleFastReads(SyncReads(packet), now);
+    case Instruction::kFastBulkRead:
+      return HandleFastReads(BulkReads(packet), now);
     case Instruction::kSyncWrite:
-      return HandleSyncWrite(packet, now);
+      return HandleWrites(SyncWrites(packet), now);
+    case Instruction::kBulkWrite:
+      return HandleWrites(BulkWrites(packet), now);
     default:
       for (EmulatedServo& servo : servos_) {
         if (servo.answers(now)) {
@@ -134,58 +148,99 @@ void DynamixelEmulator::HandleOne(EmulatedServo& servo, const Packet& packet, ab
   }
 }
 
-// Each answers after the one before it: who misses a predecessor stays silent.
-void DynamixelEmulator::HandleSyncRead(const Packet& packet, absl::Duration now) {
-  if (packet.parameters.size() < 5) {
-    return;
+// One address and length, and the ids.
+std::vector<DynamixelEmulator::Read> DynamixelEmulator::SyncReads(const Packet& packet) {
+  std::vector<Read> reads;
+  if (packet.parameters.size() >= kSyncHeaderBytes) {
+    for (const uint8_t id : packet.parameters.subspan(kSyncHeaderBytes)) {
+      reads.push_back({id, dxl::LoadU16(packet.parameters, 0), dxl::LoadU16(packet.parameters, 2)});
+    }
   }
-  for (const uint8_t id : packet.parameters.subspan(4)) {
-    EmulatedServo* servo = Find(id, now);
+  return reads;
+}
+
+// Id, address and length of each.
+std::vector<DynamixelEmulator::Read> DynamixelEmulator::BulkReads(const Packet& packet) {
+  std::vector<Read> reads;
+  for (std::span<const uint8_t> rest = packet.parameters; rest.size() >= kBulkHeaderBytes;
+       rest = rest.subspan(kBulkHeaderBytes)) {
+    reads.push_back({rest[0], dxl::LoadU16(rest, 1), dxl::LoadU16(rest, 3)});
+  }
+  return reads;
+}
+
+// One address and length, then id and data of each.
+std::vector<DynamixelEmulator::Write> DynamixelEmulator::SyncWrites(const Packet& packet) {
+  std::vector<Write> writes;
+  if (packet.parameters.size() < kSyncHeaderBytes) {
+    return writes;
+  }
+  const size_t num_bytes = dxl::LoadU16(packet.parameters, 2);
+  for (std::span<const uint8_t> rest = packet.parameters.subspan(kSyncHeaderBytes);
+       num_bytes > 0 && rest.size() > num_bytes; rest = rest.subspan(1 + num_bytes)) {
+    writes.push_back({rest[0], dxl::LoadU16(packet.parameters, 0), rest.subspan(1, num_bytes)});
+  }
+  return writes;
+}
+
+// Id, address, length and data of each.
+std::vector<DynamixelEmulator::Write> DynamixelEmulator::BulkWrites(const Packet& packet) {
+  std::vector<Write> writes;
+  std::span<const uint8_t> rest = packet.parameters;
+  while (rest.size() >= kBulkHeaderBytes) {
+    const size_t num_bytes = dxl::LoadU16(rest, 3);
+    if (rest.size() < kBulkHeaderBytes + num_bytes) {
+      break;
+    }
+    writes.push_back({rest[0], dxl::LoadU16(rest, 1), rest.subspan(kBulkHeaderBytes, num_bytes)});
+    rest = rest.subspan(kBulkHeaderBytes + num_bytes);
+  }
+  return writes;
+}
+
+// Each answers after the one before it: who misses a predecessor stays silent.
+void DynamixelEmulator::HandleReads(const std::vector<Read>& reads, absl::Duration now) {
+  for (const Read& read : reads) {
+    EmulatedServo* servo = Find(read.id, now);
     if (servo == nullptr || servo->status_return_level() == 0) {
       return;
     }
     std::span<const uint8_t> data;
-    const uint8_t error =
-        servo->Read(dxl::LoadU16(packet.parameters, 0), dxl::LoadU16(packet.parameters, 2), data);
+    const uint8_t error = servo->Read(read.address, read.num_bytes, data);
     std::array<uint8_t, dxl::kMaxPacketBytes> bytes;
-    const size_t size = dxl::EncodeStatus(id, error | servo->alert(), data, bytes);
+    const size_t size = dxl::EncodeStatus(read.id, error | servo->alert(), data, bytes);
     wire_.Say(servo->return_delay(), std::span(bytes).first(size));
   }
 }
 
-void DynamixelEmulator::HandleFastSyncRead(const Packet& packet, absl::Duration now) {
-  if (packet.parameters.size() < 5) {
-    return;
+// All answer in one packet, which ends before the first that is silent.
+void DynamixelEmulator::HandleFastReads(const std::vector<Read>& reads, absl::Duration now) {
+  size_t data_bytes = 0;
+  for (const Read& read : reads) {
+    data_bytes += read.num_bytes;
   }
-  const std::span<const uint8_t> ids = packet.parameters.subspan(4);
-  const size_t num_bytes = dxl::LoadU16(packet.parameters, 2);
   std::array<uint8_t, dxl::kMaxPacketBytes> bytes;
-  dxl::FastStatusWriter writer(ids.size(), num_bytes, bytes);
+  dxl::FastStatusWriter writer(reads.size(), data_bytes, bytes);
   absl::Duration delay;
-  for (const uint8_t id : ids) {
-    EmulatedServo* servo = Find(id, now);
+  for (const Read& read : reads) {
+    EmulatedServo* servo = Find(read.id, now);
     std::span<const uint8_t> data;
     if (servo == nullptr || servo->Value(dxl::kFirmwareVersion, 1) < dxl::kFastSyncReadFirmware ||
-        servo->Read(dxl::LoadU16(packet.parameters, 0), num_bytes, data) != dxl::kNone) {
+        servo->Read(read.address, read.num_bytes, data) != dxl::kNone) {
       break;
     }
-    delay = id == ids[0] ? servo->return_delay() : delay;
-    writer.Add(servo->alert(), id, data);
+    delay = read.id == reads[0].id ? servo->return_delay() : delay;
+    writer.Add(servo->alert(), read.id, data);
   }
-  if (Find(ids[0], now) != nullptr && writer.size() > dxl::kMinPacketBytes) {
+  if (writer.size() > dxl::kMinPacketBytes) {
     wire_.Say(delay, std::span(bytes).first(writer.size()));
   }
 }
 
-void DynamixelEmulator::HandleSyncWrite(const Packet& packet, absl::Duration now) {
-  if (packet.parameters.size() < 4) {
-    return;
-  }
-  const size_t num_bytes = dxl::LoadU16(packet.parameters, 2);
-  for (std::span<const uint8_t> rest = packet.parameters.subspan(4); num_bytes > 0 && rest.size() > num_bytes;
-       rest = rest.subspan(1 + num_bytes)) {
-    if (EmulatedServo* servo = Find(rest[0], now)) {
-      servo->Write(dxl::LoadU16(packet.parameters, 0), rest.subspan(1, num_bytes));
+void DynamixelEmulator::HandleWrites(const std::vector<Write>& writes, absl::Duration now) {
+  for (const Write& write : writes) {
+    if (EmulatedServo* servo = Find(write.id, now)) {
+      servo->Write(write.address, write.data);
     }
   }
 }

@@ -26,8 +26,8 @@ struct DynamixelEmulatorOptions {
   dxl::ServoBehaviour behaviour;
 };
 
-// DYNAMIXEL X-series actuators on one half-duplex wire, with the wire's time. Differs: bulk instructions,
-// factory reset and clear are answered with an instruction error. Of one thread.
+// DYNAMIXEL X-series actuators on one half-duplex wire, with the wire's time. Differs: factory reset and
+// clear are answered with an instruction error. Of one thread.
 class DynamixelEmulator final : public DeviceEmulator {
  public:
   explicit DynamixelEmulator(const DynamixelEmulatorOptions& options);
@@ -50,12 +50,31 @@ class DynamixelEmulator final : public DeviceEmulator {
     int answered_from_level = 2;
   };
 
+  // One device's part of an instruction to several.
+  struct Read {
+    uint8_t id = 0;
+    uint16_t address = 0;
+    uint16_t num_bytes = 0;
+  };
+  struct Write {
+    uint8_t id = 0;
+    uint16_t address = 0;
+    // A view of the packet.
+    std::span<const uint8_t> data;
+  };
+
+  // Of a sync or bulk packet; empty if it is too short for one.
+  static std::vector<Read> SyncReads(const dxl::Packet& packet);
+  static std::vector<Read> BulkReads(const dxl::Packet& packet);
+  static std::vector<Write> SyncWrites(const dxl::Packet& packet);
+  static std::vector<Write> BulkWrites(const dxl::Packet& packet);
+
   void Handle(const dxl::Packet& packet, absl::Duration now);
   Outcome Execute(dxl::EmulatedServo& servo, const dxl::Packet& packet);
   void HandleOne(dxl::EmulatedServo& servo, const dxl::Packet& packet, absl::Duration now);
-  void HandleSyncRead(const dxl::Packet& packet, absl::Duration now);
-  void HandleFastSyncRead(const dxl::Packet& packet, absl::Duration now);
-  void HandleSyncWrite(const dxl::Packet& packet, absl::Duration now);
+  void HandleReads(const std::vector<Read>& reads, absl::Duration now);
+  void HandleFastReads(const std::vector<Read>& reads, absl::Duration now);
+  void HandleWrites(const std::vector<Write>& writes, absl::Duration now);
   dxl::EmulatedServo* Find(uint8_t id, absl::Duration now);
 
   const std::vector<DynamixelEmulatorOptions::Servo> where_;

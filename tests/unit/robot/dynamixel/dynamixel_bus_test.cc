@@ -523,7 +523,7 @@ class ZeroDevices final : public ByteStream, public Clock {
       case dxl::Instruction::kFastSyncRead: {
         const std::span<const uint8_t> ids = packet.parameters.subspan(4);
         const size_t num_bytes = dxl::LoadU16(packet.parameters, 2);
-        dxl::FastStatusWriter writer(ids.size(), num_bytes, reply_);
+        dxl::FastStatusWriter writer(ids.size(), ids.size() * num_bytes, reply_);
         for (const uint8_t id : ids) {
           writer.Add(dxl::kAlert, id, zeros.first(num_bytes));
         }

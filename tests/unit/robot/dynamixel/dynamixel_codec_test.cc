@@ -111,7 +111,7 @@ TEST(DynamixelCodecTest, EncodesNothingThatDoesNotFit) {
 
 Bytes FastStatus(size_t num_present, size_t num_devices = 3) {
   Bytes out(200);
-  FastStatusWriter writer(num_devices, 4, out);
+  FastStatusWriter writer(num_devices, 4 * num_devices, out);
   for (uint8_t id = 1; id <= num_present; ++id) {
     writer.Add(0, id, Bytes{0xFF, 0xFF, 0xFD, id});  // never stuffed
   }

@@ -6,7 +6,16 @@ import subprocess
 import time
 import unittest
 
-from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS, GroupSyncRead, GroupSyncWrite, PacketHandler, PortHandler
+from dynamixel_sdk import (
+    COMM_RX_TIMEOUT,
+    COMM_SUCCESS,
+    GroupBulkRead,
+    GroupBulkWrite,
+    GroupSyncRead,
+    GroupSyncWrite,
+    PacketHandler,
+    PortHandler,
+)
 
 PEER = os.environ["DYNAMIXEL_PEER"]
 PATIENCE_S = 30
@@ -204,6 +213,49 @@ class EmulatorTest(unittest.TestCase):
         self.assertEqual(group.fastSyncRead(), COMM_SUCCESS)
         self.assertEqual(group.getData(1, PRESENT_POSITION, 4), 2045)
         self.assertEqual(group.getData(2, PRESENT_POSITION, 4), 2048)
+
+    def test_writes_to_several_what_each_shall_have(self):
+        self.switch_to_current(1)
+        group = GroupBulkWrite(self.port, self.handler)
+        self.assertTrue(group.addParam(1, GOAL_CURRENT, 2, (-50).to_bytes(2, "little", signed=True)))
+        self.assertTrue(group.addParam(4, GOAL_POSITION, 4, (1000).to_bytes(4, "little")))
+        self.assertTrue(group.addParam(9, GOAL_POSITION, 4, (1000).to_bytes(4, "little")))  # not there
+        self.assertTrue(group.addParam(3, STATUS_LEVEL, 1, [1]))
+        self.assertEqual(group.txPacket(), COMM_SUCCESS)
+        self.wait_for(lambda: self.read(1, GOAL_CURRENT, 2) == -50)
+        self.assertEqual(self.read(4, GOAL_POSITION, 4), 1000)
+        self.assertEqual(self.read(3, STATUS_LEVEL, 1), 1)
+
+    def check_different_states(self, read):
+        self.tell("place", 0, 0.5, -2)
+        self.tell("place", 3, 0.3, 0)
+        self.wait_for(lambda: self.read(4, PRESENT_POSITION, 4) != 2048)
+        group = GroupBulkRead(self.port, self.handler)
+        self.assertTrue(group.addParam(4, PRESENT_POSITION, 4))
+        self.assertTrue(group.addParam(1, PRESENT_CURRENT, 10))
+        self.assertTrue(group.addParam(3, MODEL, 7))
+        for _ in range(20):
+            self.assertEqual(read(group), COMM_SUCCESS)
+            self.assertEqual(group.getData(4, PRESENT_POSITION, 4), 2048 + round(0.3 / POSITION_UNIT))
+            self.assertEqual(group.getData(1, PRESENT_POSITION, 4), 2048 + round(0.5 / POSITION_UNIT))
+            velocity = group.getData(1, PRESENT_VELOCITY, 4)
+            self.assertEqual(velocity - (1 << 32), round(-2 / VELOCITY_UNIT))
+            self.assertEqual((group.getData(3, MODEL, 2), group.getData(3, FIRMWARE, 1)), (1030, 46))
+
+    def test_bulk_read(self):
+        self.check_different_states(GroupBulkRead.txRxPacket)
+
+    def test_fast_bulk_read(self):
+        self.check_different_states(GroupBulkRead.fastBulkRead)
+
+    def test_bulk_reads_end_before_a_device_that_is_silent(self):
+        self.port.patience_ms = 100
+        for read in GroupBulkRead.txRxPacket, GroupBulkRead.fastBulkRead:
+            group = GroupBulkRead(self.port, self.handler)
+            for servo in (1, 200, 3):
+                self.assertTrue(group.addParam(servo, PRESENT_POSITION, 4))
+            self.assertNotEqual(read(group), COMM_SUCCESS)
+            self.assertFalse(group.isAvailable(1, PRESENT_POSITION, 4))
 
     def test_the_bus_watchdog_trips_and_is_cleared(self):
         self.switch_to_current(1)
