@@ -160,14 +160,22 @@ absl::StatusOr<std::unique_ptr<ActuatorBus>> OpenDriver(const RobotSetup& setup)
   }
 }
 
+template <typename Options>
+Options WithRate(const ImuSetup& setup, Options options) {
+  if (setup.has_rate_hz()) {
+    options.rate_hz = setup.rate_hz();
+  }
+  return options;
+}
+
 absl::StatusOr<std::unique_ptr<Imu>> OpenImuDriver(const ImuSetup& setup) {
   ASSIGN_OR_RETURN(std::unique_ptr<SerialPort> port,
                    SerialPort::Open({.path = setup.port(), .baud_rate = setup.baud_rate()}));
   switch (setup.protocol()) {
     case ImuSetup::PROTOCOL_XSENS:
-      return std::make_unique<XsensImu>(XsensOptions{}, std::move(port));
+      return std::make_unique<XsensImu>(WithRate(setup, XsensOptions{}), std::move(port));
     case ImuSetup::PROTOCOL_VECTORNAV:
-      return std::make_unique<VectorNavImu>(VectorNavOptions{}, std::move(port));
+      return std::make_unique<VectorNavImu>(WithRate(setup, VectorNavOptions{}), std::move(port));
     case ImuSetup::PROTOCOL_BNO08X_RVC:
       return std::make_unique<RvcImu>(std::move(port));
     default:

@@ -167,6 +167,7 @@ RobotLoopOptions LoopOptionsOf(const RobotSetup& setup, absl::Duration control_p
                                                           : absl::InfiniteDuration(),
       .random_actions_allowed = setup.random_actions(),
       .acts_by_mean = setup.acts_by_mean(),
+      .max_reset_time = absl::Seconds(safety.maximum_reset_s()),
       .arming = ArmingOptionsOf(safety)};
 }
 

@@ -51,6 +51,7 @@ TEST(RobotSetupTest, LossesHaveTheSafeActionsOfTheSetup) {
   EXPECT_EQ(action(StopReason::kLeaseLost), SafeAction::kHold);
   EXPECT_EQ(action(StopReason::kOverheated), SafeAction::kDamping);
   EXPECT_EQ(options.max_policy_age, absl::InfiniteDuration());
+  EXPECT_EQ(options.max_reset_time, absl::Seconds(5));
 }
 
 TEST(RobotSetupTest, RefusesWhatIsMissingByName) {

@@ -223,16 +223,22 @@ TEST(StochLiteRobotTaskTest, ItsRewardIsNearThatOfTheTwin) {
 }
 
 TEST(StochLiteRobotTaskTest, AsksForTheSpeedsThatTheTwinDraws) {
+  constexpr char kId[] = "StochLiteRobust-v0";
   TwinRobot robot;
-  Drive drive(&robot);
+  Drive drive(&robot, kId);
   Random random(1);
-  ASSERT_OK_AND_ASSIGN(const stochlite::TwinOptions options, stochlite::FindStochLiteOptions("StochLite-v0"));
+  ASSERT_OK_AND_ASSIGN(const stochlite::TwinOptions options, stochlite::FindStochLiteOptions(kId));
+  double slowest = 1, fastest = 0;
   for (int episode = 0; episode < 50; ++episode) {
     Random copy = random;
     drive.task().BeginEpisode(robot.Measure(), random);
-    EXPECT_EQ(drive.task().state().command.forward_m_s,
-              DrawEpisode(options.randomisation, copy).command.forward_m_s);
+    const double forward_m_s = drive.task().state().command.forward_m_s;
+    EXPECT_EQ(forward_m_s, DrawEpisode(options.randomisation, copy).command.forward_m_s);
+    slowest = std::min(slowest, forward_m_s);
+    fastest = std::max(fastest, forward_m_s);
   }
+  EXPECT_LT(slowest, 0.3);
+  EXPECT_GT(fastest, 0.4);
 }
 
 TEST(StochLiteRobotTaskTest, HeadingCountsFromTheStartOfTheEpisode) {
