@@ -11,6 +11,7 @@ namespace {
 using namespace moteus_register;
 
 constexpr double kRadPerRev = 2 * std::numbers::pi;
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr uint32_t kAllIds = 0x7f;
 
 // What a device says to a subframe that it refuses.
@@ -98,7 +99,11 @@ std::optional<double> EmulatedMoteus::Read(uint32_t address, MoteusResolution re
     case kBoardTemperature:
       return temperature_c_;
     case kTrajectoryComplete:
-      return mode_ == moteus_mode::kPosition ? 1 : 0;
+      return mode_ == moteus_mode::kPosition && trajectory_.done() ? 1 : 0;
+    case kControlPosition:
+      return trajectory_.active() ? trajectory_.position_rev() : kNan;
+    case kControlVelocity:
+      return trajectory_.active() ? trajectory_.velocity_rev_s() : kNan;
     case kHomeState:
       return 1;
     case kVoltage:
@@ -128,6 +133,7 @@ bool EmulatedMoteus::Handle(const CanFrame& frame, absl::Duration now, CanFrame&
     return false;
   }
   CheckWatchdog(now);
+  Prepare(now);
   reply = {.id = static_cast<uint32_t>(options_.id) << 8 | ((frame.id >> 8) & 0x7f)};
   MoteusFrameWriter writer(reply);
   bool has_mode = false;
@@ -161,7 +167,7 @@ void EmulatedMoteus::Apply(absl::Duration now) {
     mode_ = moteus_mode::kStopped;
     fault_ = 0;
     active_ = written_;
-    control_position_rev_.reset();
+    trajectory_.Stop();
     watchdog_end_ = absl::InfiniteDuration();
     return;
   }
@@ -169,12 +175,36 @@ void EmulatedMoteus::Apply(absl::Duration now) {
     return;  // only a stop leads out
   }
   active_ = written_;
+  if (mode_ == moteus_mode::kStopped && options_.preparing_step > absl::ZeroDuration()) {
+    mode_ = moteus_mode::kEnabling;
+    prepared_ = now + options_.preparing_step;
+  } else if (!preparing()) {
+    Run(now);
+  }
+}
+
+bool EmulatedMoteus::preparing() const {
+  return mode_ >= moteus_mode::kEnabling && mode_ <= moteus_mode::kCalibrationComplete;
+}
+
+void EmulatedMoteus::Prepare(absl::Duration now) {
+  while (preparing() && now >= prepared_) {
+    prepared_ += options_.preparing_step;
+    if (mode_ == moteus_mode::kCalibrationComplete) {
+      Run(now);
+    } else {
+      ++mode_;
+    }
+  }
+}
+
+void EmulatedMoteus::Run(absl::Duration now) {
   watchdog_end_ = absl::InfiniteDuration();
-  if (written_.mode == moteus_mode::kPosition) {
+  if (active_.mode == moteus_mode::kPosition) {
     StartPosition(now);
   } else {
-    mode_ = written_.mode;
-    control_position_rev_.reset();
+    mode_ = active_.mode;
+    trajectory_.Stop();
   }
 }
 
@@ -185,12 +215,18 @@ void EmulatedMoteus::StartPosition(absl::Duration now) {
     SetFault(39);
     return;
   }
-  mode_ = moteus_mode::kPosition;
-  if (!std::isnan(active_.position_rev)) {
-    control_position_rev_ = active_.position_rev;
-  } else if (!control_position_rev_.has_value()) {
-    control_position_rev_ = position_rev_;
+  const MoteusMotion motion = {.position_rev = active_.position_rev,
+                               .velocity_rev_s = active_.velocity_rev_s,
+                               .velocity_limit_rev_s = active_.velocity_limit_rev_s,
+                               .acceleration_limit_rev_s2 = active_.acceleration_limit_rev_s2,
+                               .stop_position_rev = active_.stop_position_rev};
+  if (!std::isnan(motion.stop_position_rev) &&
+      !(std::isnan(motion.velocity_limit_rev_s) && std::isnan(motion.acceleration_limit_rev_s2))) {
+    SetFault(45);
+    return;
   }
+  mode_ = moteus_mode::kPosition;
+  trajectory_.Start(motion, position_rev_, velocity_rev_s_);
   if (!std::isnan(active_.timeout_s)) {
     watchdog_end_ =
         now + (active_.timeout_s == 0 ? options_.default_timeout : absl::Seconds(active_.timeout_s));
@@ -214,7 +250,7 @@ void EmulatedMoteus::Restart() {
   mode_ = moteus_mode::kStopped;
   fault_ = 0;
   written_ = active_ = {};
-  control_position_rev_.reset();
+  trajectory_.Stop();
   watchdog_end_ = absl::InfiniteDuration();
   torque_nm_ = 0;
 }
@@ -236,14 +272,12 @@ double EmulatedMoteus::ModeTorque() const {
   if (mode != moteus_mode::kPosition) {
     return 0;
   }
-  const double velocity_rev_s = std::isnan(active_.velocity_rev_s) ? 0 : active_.velocity_rev_s;
   const double max_torque_nm = std::isnan(active_.max_torque_nm)
                                    ? options_.max_torque_nm
                                    : std::min(active_.max_torque_nm, options_.max_torque_nm);
   const double torque_nm =
-      options_.position_kp_nm_rev * active_.kp_scale *
-          (control_position_rev_.value_or(position_rev_) - position_rev_) +
-      options_.position_kd_nm_s_rev * active_.kd_scale * (velocity_rev_s - velocity_rev_s_) +
+      options_.position_kp_nm_rev * active_.kp_scale * (trajectory_.position_rev() - position_rev_) +
+      options_.position_kd_nm_s_rev * active_.kd_scale * (trajectory_.velocity_rev_s() - velocity_rev_s_) +
       active_.torque_nm;
   return std::isnan(torque_nm) ? 0 : std::clamp(torque_nm, -std::abs(max_torque_nm), std::abs(max_torque_nm));
 }
@@ -254,9 +288,9 @@ double EmulatedMoteus::Step(absl::Duration now, double position_rad, double velo
   position_rev_ = position_rad / kRadPerRev;
   velocity_rev_s_ = velocity_rad_s / kRadPerRev;
   CheckWatchdog(now);
-  if (mode_ == moteus_mode::kPosition && control_position_rev_.has_value() && active_.velocity_rev_s != 0 &&
-      !std::isnan(active_.velocity_rev_s)) {
-    *control_position_rev_ += active_.velocity_rev_s * elapsed_s;
+  Prepare(now);
+  if (mode_ == moteus_mode::kPosition) {
+    trajectory_.Advance(elapsed_s);
   }
   torque_nm_ = ModeTorque();
   return torque_nm_;

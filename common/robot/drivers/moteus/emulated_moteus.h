@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 #include "common/robot/drivers/moteus/moteus_codec.h"
+#include "common/robot/drivers/moteus/moteus_trajectory.h"
 #include "common/robot/transport/can_port.h"
 
 namespace demorl {
@@ -28,13 +29,14 @@ struct EmulatedMoteusOptions {
   double brake_damping_nm_s_rad = 0.5;
   double minimum_position_rev = -std::numeric_limits<double>::infinity();
   double maximum_position_rev = std::numeric_limits<double>::infinity();
+  // How long a stopped motor spends in each of the preparing modes 2 to 4 before it runs.
+  absl::Duration preparing_step;
 };
 
 // A moteus controller as its bus sees it: registers, the modes stopped, fault, position, timeout, zero
 // velocity and brake, the watchdog, faults. Of one thread. Source: mjbots/moteus docs/protocol/registers.md,
 // docs/guides/control-modes.md, docs/troubleshooting/timeout-mode-11.md, and fw/bldc_servo_control.h for what
-// mode 11 does. Differs: the preparing modes 2 to 4 take no time; trajectories are followed without limits of
-// velocity and acceleration; there is no integral term.
+// mode 11 does. Differs: there is no integral term.
 class EmulatedMoteus {
  public:
   explicit EmulatedMoteus(const EmulatedMoteusOptions& options) : options_(options) {}
@@ -77,6 +79,11 @@ class EmulatedMoteus {
   uint32_t Write(const MoteusValue& value, bool& has_mode);
   std::optional<double> Read(uint32_t address, MoteusResolution resolution) const;
   void Apply(absl::Duration now);
+  bool preparing() const;
+  // Goes on from one preparing mode to the next, and from the last to the mode that was asked for.
+  void Prepare(absl::Duration now);
+  // Enters the mode that was asked for.
+  void Run(absl::Duration now);
   void StartPosition(absl::Duration now);
   void CheckWatchdog(absl::Duration now);
   double ModeTorque() const;
@@ -88,7 +95,9 @@ class EmulatedMoteus {
   // As written so far, and as it runs.
   Command written_;
   Command active_;
-  std::optional<double> control_position_rev_;
+  MoteusTrajectory trajectory_;
+  // When the motor leaves its preparing mode.
+  absl::Duration prepared_;
   absl::Duration watchdog_end_ = absl::InfiniteDuration();
   absl::Duration last_step_;
   double position_rev_ = 0;

@@ -39,10 +39,12 @@ Scale ScaleOf(uint32_t address) {
     case kAbsolutePosition:
     case kCommandPosition:
     case kCommandStopPosition:
+    case kControlPosition:
       return kRevolutions;
     case kVelocity:
     case kCommandVelocity:
     case kCommandVelocityLimit:
+    case kControlVelocity:
       return kRevolutionsPerSecond;
     case kCommandAccelerationLimit:
       return kRevolutionsPerSecond2;

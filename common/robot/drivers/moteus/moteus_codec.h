@@ -47,6 +47,8 @@ inline constexpr uint32_t kCommandTimeout = 0x027;
 inline constexpr uint32_t kCommandVelocityLimit = 0x028;
 inline constexpr uint32_t kCommandAccelerationLimit = 0x029;
 inline constexpr uint32_t kCommandIlimitScale = 0x02b;
+inline constexpr uint32_t kControlPosition = 0x038;
+inline constexpr uint32_t kControlVelocity = 0x039;
 inline constexpr uint32_t kModel = 0x100;
 inline constexpr uint32_t kFirmware = 0x101;
 inline constexpr uint32_t kRegisterMap = 0x102;
@@ -57,6 +59,10 @@ inline constexpr uint32_t kSerialNumber = 0x120;
 namespace moteus_mode {
 inline constexpr int kStopped = 0;
 inline constexpr int kFault = 1;
+// Until a stopped motor is ready to run.
+inline constexpr int kEnabling = 2;
+inline constexpr int kCalibrating = 3;
+inline constexpr int kCalibrationComplete = 4;
 inline constexpr int kPosition = 10;
 inline constexpr int kTimeout = 11;
 inline constexpr int kZeroVelocity = 12;

@@ -162,6 +162,77 @@ TEST(EmulatedMoteusTest, WithoutAPositionItStaysWhereItIs) {
               1e-6);  // the goal has moved on
 }
 
+TEST(EmulatedMoteusTest, GoesThroughThePreparingModesBeforeItRuns) {
+  Bench bench({.preparing_step = absl::Milliseconds(5)});
+  const std::vector<MoteusValue> command = {
+      {0, kInt8, 10}, {0x20, kFloat, 0.5}, {0x27, kFloat, std::nan("")}};
+  bench.Send(command);
+  for (const int mode :
+       {moteus_mode::kEnabling, moteus_mode::kCalibrating, moteus_mode::kCalibrationComplete}) {
+    EXPECT_EQ(bench.device.mode(), mode);
+    bench.Send(command);  // prepares no longer for that
+    EXPECT_EQ(bench.Step(absl::Milliseconds(4)), 0);
+    EXPECT_EQ(bench.device.mode(), mode);
+    bench.Step(absl::Milliseconds(1));
+  }
+  EXPECT_EQ(bench.device.mode(), moteus_mode::kPosition);
+  EXPECT_NEAR(bench.Step(absl::Milliseconds(1)), 4 * 0.5, 1e-6);
+  // A running motor is ready for other modes, a stopped one is not.
+  bench.SetMode(moteus_mode::kBrake);
+  EXPECT_EQ(bench.device.mode(), moteus_mode::kBrake);
+  bench.SetMode(moteus_mode::kStopped);
+  bench.SetMode(moteus_mode::kBrake);
+  EXPECT_EQ(bench.device.mode(), moteus_mode::kEnabling);
+  bench.SetMode(moteus_mode::kStopped);
+  EXPECT_EQ(bench.device.mode(), moteus_mode::kStopped);
+}
+
+double ReadRegister(Bench& bench, uint32_t address) {
+  return ItemsOf(bench.Send({}, std::vector<MoteusValue>{{address, kFloat}}))[0].register_value.value;
+}
+
+TEST(EmulatedMoteusTest, FollowsATrajectoryWithinItsLimitsAndTellsItsEnd) {
+  // 1 revolution at 2 rev/s and 4 rev/s^2 takes 0.5 s up and 0.5 s down.
+  Bench bench({.position_kp_nm_rev = 1, .position_kd_nm_s_rev = 0});
+  EXPECT_EQ(ReadRegister(bench, 0x00b), 0);
+  bench.Step(absl::Milliseconds(1));
+  const std::vector<MoteusValue> command = {
+      {0, kInt8, 10}, {0x20, kFloat, 1}, {0x27, kFloat, std::nan("")}, {0x28, kFloat, 2}, {0x29, kFloat, 4}};
+  bench.Send(command);
+  EXPECT_NEAR(bench.Step(absl::Milliseconds(250)), 4 * 0.25 * 0.25 / 2, 1e-6);
+  bench.Send(command);  // goes on where it was
+  EXPECT_NEAR(bench.Step(absl::Milliseconds(250)), 0.5, 1e-6);
+  EXPECT_EQ(ReadRegister(bench, 0x00b), 0);
+  EXPECT_NEAR(bench.Step(absl::Milliseconds(501)), 1, 1e-6);
+  EXPECT_EQ(ReadRegister(bench, 0x00b), 1);
+  bench.Send(std::vector<MoteusValue>{{0, kInt8, 10}, {0x20, kFloat, -3}});
+  EXPECT_EQ(ReadRegister(bench, 0x00b), 1);  // without limits it is there at once
+  bench.SetMode(moteus_mode::kStopped);
+  EXPECT_EQ(ReadRegister(bench, 0x00b), 0);
+}
+
+TEST(EmulatedMoteusTest, StopsAtItsStopPosition) {
+  Bench bench({.position_kp_nm_rev = 1, .position_kd_nm_s_rev = 0});
+  bench.Step(absl::Milliseconds(1));
+  bench.Send(std::vector<MoteusValue>{{0, kInt8, 10},
+                                      {0x20, kInt8, std::nan("")},
+                                      {0x21, kFloat, 0.5},
+                                      {0x26, kFloat, 0.2},
+                                      {0x27, kFloat, std::nan("")}});
+  EXPECT_NEAR(bench.Step(absl::Milliseconds(300)), 0.15, 1e-6);
+  EXPECT_NEAR(bench.Step(absl::Milliseconds(300)), 0.2, 1e-6);
+  EXPECT_NEAR(bench.Step(absl::Milliseconds(300)), 0.2, 1e-6);
+}
+
+TEST(EmulatedMoteusTest, FaultsOnAStopPositionTogetherWithLimits) {
+  for (const uint32_t limit : {0x28, 0x29}) {
+    Bench bench;
+    bench.Send(std::vector<MoteusValue>{{0, kInt8, 10}, {0x26, kFloat, 0.2}, {limit, kFloat, 1}});
+    EXPECT_EQ(bench.device.mode(), moteus_mode::kFault);
+    EXPECT_EQ(ReadRegister(bench, 0x00f), 45);
+  }
+}
+
 TEST(EmulatedMoteusTest, WritingTheModeForgetsEarlierRegisters) {
   Bench bench;
   bench.Send(std::vector<MoteusValue>{{0, kInt8, 10}, {0x23, kInt8, 0}, {0x24, kInt8, 0}, {0x22, kFloat, 1}});

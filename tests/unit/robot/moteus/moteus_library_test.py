@@ -13,6 +13,7 @@ from moteus.fdcanusb_device import FdcanusbDevice, _append_checksum
 PEER = os.environ["MOTEUS_PEER"]
 RAD_PER_REV = 2 * math.pi
 FIRST_REPLY_ADDRESS = 65
+ENABLING = 2  # the library has no name for it
 
 
 class Peer:
@@ -120,6 +121,37 @@ class EmulatorTest(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(sorted(result.id for result in results), [1, 2])
         self.assertEqual((self.peer.ask("mode 0"), self.peer.ask("mode 1")), (moteus.Mode.POSITION, moteus.Mode.BRAKE))
 
+    async def control(self, register):
+        return (await self.first.custom_query({register: moteus.F32})).values[register]
+
+    async def test_follows_a_trajectory_to_its_end(self):
+        limits = {"velocity_limit": 0.2, "accel_limit": 2, "watchdog_timeout": math.nan}
+        fastest = 0
+        async with asyncio.timeout(60):
+            motion = asyncio.create_task(self.first.set_position_wait_complete(position=0.1, **limits))
+            while not motion.done():
+                velocity = await self.control(moteus.Register.CONTROL_VELOCITY)
+                fastest = max(fastest, 0 if math.isnan(velocity) else velocity)
+                await asyncio.sleep(0)
+            result = await motion
+        self.assertEqual(result.values[moteus.Register.TRAJECTORY_COMPLETE], 1)
+        self.assertAlmostEqual(await self.control(moteus.Register.CONTROL_POSITION), 0.1, places=6)
+        self.assertEqual(await self.control(moteus.Register.CONTROL_VELOCITY), 0)
+        self.assertAlmostEqual(fastest, 0.2, places=6)
+
+    async def test_stops_at_a_stop_position(self):
+        await self.first.set_position(position=math.nan, velocity=1, stop_position=0.2, watchdog_timeout=math.nan)
+        async with asyncio.timeout(30):
+            while await self.control(moteus.Register.CONTROL_VELOCITY) != 0:
+                pass
+        self.assertAlmostEqual(await self.control(moteus.Register.CONTROL_POSITION), 0.2, places=6)
+
+    async def test_faults_on_a_stop_position_together_with_limits(self):
+        await self.first.set_position(position=math.nan, velocity=1, stop_position=0.2, accel_limit=1)
+        result = await self.first.query()
+        self.assertEqual(result.values[moteus.Register.MODE], moteus.Mode.FAULT)
+        self.assertEqual(result.values[moteus.Register.FAULT], 45)
+
     async def test_times_out_and_needs_a_stop(self):
         await self.first.set_position(position=math.nan, velocity=0, watchdog_timeout=0.02)
         await self.until(self.first, lambda values: values[moteus.Register.MODE] == moteus.Mode.TIMEOUT)
@@ -152,6 +184,23 @@ class EmulatorTest(unittest.IsolatedAsyncioTestCase):
 
 class ReplyBeforeOkTest(EmulatorTest):
     options = ("reply-before-ok",)
+
+
+class PreparingTest(unittest.IsolatedAsyncioTestCase):
+    async def test_a_stopped_motor_prepares_before_it_runs(self):
+        peer = Peer("preparing")
+        self.addCleanup(peer.close)
+        transport = moteus.Transport(PatientDevice(peer.path))
+        self.addCleanup(transport.close)
+        slow, quick = (moteus.Controller(id=id, transport=transport) for id in (1, 2))
+        for controller in slow, quick:
+            await controller.set_position(position=0.5, velocity=0, watchdog_timeout=math.nan)
+        self.assertEqual((await slow.query()).values[moteus.Register.MODE], ENABLING)
+        async with asyncio.timeout(30):
+            while (await quick.query()).values[moteus.Register.MODE] != moteus.Mode.POSITION:
+                pass
+        await slow.set_stop()
+        self.assertEqual((await slow.query()).values[moteus.Register.MODE], moteus.Mode.STOPPED)
 
 
 class WithoutChecksumsTest(EmulatorTest):

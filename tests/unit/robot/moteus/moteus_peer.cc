@@ -1,8 +1,7 @@
 // What moteus_library_test.py, in which the makers' library is the judge, needs of us.
-//   moteus_peer serve [reply-before-ok]  two emulated controllers, ids 1 and 2, on a pseudo-terminal. Prints
-//   its
-//                                        path; then takes a line each: "fault INDEX CODE", "torque INDEX",
-//                                        "mode INDEX", "end".
+//   moteus_peer serve [reply-before-ok|preparing]  two emulated controllers, ids 1 and 2, on a
+//                                        pseudo-terminal. Prints its path; then takes a line each: "fault
+//                                        INDEX CODE", "torque INDEX", "mode INDEX", "end".
 //   moteus_peer frames                   prints the lines that the driver sends for the commands below.
 #include <iostream>
 #include <limits>
@@ -18,9 +17,14 @@
 namespace demorl {
 namespace {
 
-int Serve(bool reply_before_ok) {
-  MoteusEmulator emulator(
-      {.controllers = {{.id = 1, .joint = 0}, {.id = 2, .joint = 1}}, .reply_before_ok = reply_before_ok});
+int Serve(const std::string& option) {
+  MoteusEmulatorOptions options = {.controllers = {{.id = 1, .joint = 0}, {.id = 2, .joint = 1}},
+                                   .reply_before_ok = option == "reply-before-ok"};
+  if (option == "preparing") {
+    options.controllers[0].preparing_step = absl::Minutes(5);
+    options.controllers[1].preparing_step = absl::Milliseconds(5);
+  }
+  MoteusEmulator emulator(options);
   FreeBodies plant(2, 1.0);
   auto server = EmulatorServer::Start({}, {&emulator}, &plant);
   if (!server.ok()) {
@@ -83,7 +87,7 @@ int Main(int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
   const std::string option = argc > 2 ? argv[2] : "";
   if (verb == "serve") {
-    return Serve(option == "reply-before-ok");
+    return Serve(option);
   }
   if (verb == "frames") {
     return PrintFrames(option == "checksums");
