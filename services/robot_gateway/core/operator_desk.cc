@@ -13,6 +13,8 @@ namespace {
 constexpr absl::Duration kMaxJog = absl::Milliseconds(500);
 // How long the loop may take to show that it has obeyed.
 constexpr absl::Duration kClearTime = absl::Seconds(1);
+// The first ticks after devices came back may still miss one of them: it is told again.
+constexpr absl::Duration kClearAgain = absl::Milliseconds(50);
 
 bool MotorsAct(RobotState state) { return state == RobotState::kArming || state == RobotState::kArmed; }
 
@@ -123,10 +125,15 @@ absl::Status OperatorDesk::ClearFault(const std::function<absl::Status()>& recov
     absl::MutexLock lock(&mutex_);
     RETURN_IF_ERROR(CheckMayClear());
     EndLease();
-    panel_.ClearFault(num_emergency_stops);
   }
-  if (board_.AwaitLeft(RobotState::kFault, absl::Now() + kClearTime)) {
-    return absl::OkStatus();
+  for (const absl::Time give_up = absl::Now() + kClearTime; absl::Now() < give_up;) {
+    {
+      absl::MutexLock lock(&mutex_);
+      panel_.ClearFault(num_emergency_stops);
+    }
+    if (board_.AwaitLeft(RobotState::kFault, absl::Now() + kClearAgain)) {
+      return absl::OkStatus();
+    }
   }
   const TickRecord last = board_.Get().last;
   return absl::FailedPreconditionError(

@@ -1,5 +1,6 @@
 #include "services/robot_gateway/core/operator_desk.h"
 
+#include <atomic>
 #include <optional>
 #include <thread>
 
@@ -116,6 +117,22 @@ TEST_F(OperatorDeskTest, AFaultIsClearedOnceDevicesRecovered) {
   EXPECT_OK(desk_.ClearFault([] { return absl::OkStatus(); }));
   loop.join();
   EXPECT_FALSE(panel_.emergency_stop());
+}
+
+TEST_F(OperatorDeskTest, AFaultIsClearedThoughTheFirstTickStillMissesADevice) {
+  Show(RobotState::kFault, StopReason::kRepliesLost);
+  std::atomic<bool> ended = false;
+  std::thread loop([&] {
+    for (int num_asked = 0; num_asked < 2 && !ended; std::this_thread::yield()) {
+      if (panel_.TakeClearFault()) {
+        ++num_asked;
+        Show(num_asked == 1 ? RobotState::kFault : RobotState::kDisarmed);
+      }
+    }
+  });
+  EXPECT_OK(desk_.ClearFault([] { return absl::OkStatus(); }));
+  ended = true;
+  loop.join();
 }
 
 TEST_F(OperatorDeskTest, DevicesThatWereLostWhileDisarmedAreFoundAgain) {

@@ -108,6 +108,8 @@ Errors Walk(const Script& script) {
 struct NamedScript {
   std::string name;
   Script script;
+
+  friend void PrintTo(const NamedScript& script, std::ostream* out) { *out << script.name; }
 };
 
 class StateEstimateWalkTest : public ::testing::TestWithParam<NamedScript> {};
