@@ -31,6 +31,8 @@ struct Segment {
   // Of the last step. Only `terminated` sets the discount to 0; a truncated step keeps bootstrapping.
   bool terminated = false;
   bool truncated = false;
+  // An operator chose all actions, in place of a robot's policy.
+  bool intervened = false;
   std::optional<PlannedProvenance> provenance;
 };
 

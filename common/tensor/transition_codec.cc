@@ -49,6 +49,7 @@ void EncodeSegment(const Segment& segment, pb::Segment* message) {
   message->mutable_policy_versions()->Assign(segment.policy_versions.begin(), segment.policy_versions.end());
   message->set_terminated(segment.terminated);
   message->set_truncated(segment.truncated);
+  message->set_intervened(segment.intervened);
   if (segment.provenance.has_value()) {
     pb::PlannedProvenance* provenance = message->mutable_provenance();
     provenance->set_dynamics_version(segment.provenance->dynamics_version);
@@ -92,6 +93,7 @@ absl::Status DecodeSegment(const pb::Segment& message, uint64_t observation_size
   segment->policy_versions.assign(message.policy_versions().begin(), message.policy_versions().end());
   segment->terminated = message.terminated();
   segment->truncated = message.truncated();
+  segment->intervened = message.intervened();
   if (message.has_provenance()) {
     RETURN_IF_ERROR(DecodeProvenance(message.provenance(), num_steps, segment));
   }

@@ -241,6 +241,14 @@ ServerUnaryReactor* GatewayServiceImpl::Jog(CallbackServerContext* context, cons
                                               request->velocity_rad_s(), FromProto(request->duration())));
 }
 
+ServerUnaryReactor* GatewayServiceImpl::Intervene(CallbackServerContext* context,
+                                                  const pb::InterveneRequest* request,
+                                                  pb::InterveneResponse*) {
+  const std::vector<float> action(request->action().begin(), request->action().end());
+  return FinishWith(context,
+                    parts_.desk->Intervene(request->lease_id(), action, FromProto(request->duration())));
+}
+
 grpc::ServerWriteReactor<pb::WatchStateResponse>* GatewayServiceImpl::WatchState(
     CallbackServerContext*, const pb::WatchStateRequest* request) {
   auto* reactor = new WatchReactor(this, FromProto(request->interval()));
@@ -290,8 +298,18 @@ void GatewayServiceImpl::FillState(pb::WatchStateResponse* response) const {
                       std::isfinite(last.requested[i].position_rad);
   }
   response->set_commands_finite(commands_finite);
-  if (last.source == ActionSource::kPolicy || last.source == ActionSource::kRandom) {
+  // A jogging operator chooses no action.
+  const bool intervening = last.source == ActionSource::kOperator && last.mode != ArmMode::kJog;
+  if (intervening || last.source == ActionSource::kPolicy || last.source == ActionSource::kRandom) {
     response->mutable_action()->Add(last.action.begin(), last.action.begin() + parts_.action_size);
+  }
+  response->set_intervening(intervening);
+  response->set_action_dimensions(static_cast<uint32_t>(parts_.action_size));
+  response->set_rows_intervened(figures.rows_intervened);
+  for (const OperatorAxis& axis : parts_.operator_axes) {
+    pb::OperatorAxis& shown = *response->add_operator_axes();
+    shown.set_name(axis.name);
+    shown.set_action_index(static_cast<uint32_t>(axis.action_index));
   }
   response->mutable_degraded()->Add(figures.degraded.begin(), figures.degraded.end());
   response->set_policy_version(last.policy_version);

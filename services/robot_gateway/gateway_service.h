@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "common/concurrency/serial_worker.h"
+#include "common/robot/control/robot_task.h"
 #include "demorl/gateway/v1/gateway_service.grpc.pb.h"
 #include "services/robot_gateway/core/operator_desk.h"
 #include "services/robot_gateway/core/state_board.h"
@@ -25,6 +26,7 @@ class GatewayServiceImpl final : public demorl::gateway::v1::GatewayService::Cal
     uint64_t num_missed_ticks = 0;
     uint64_t rows_recorded = 0;
     uint64_t rows_durable = 0;
+    uint64_t rows_intervened = 0;
     uint64_t spool_bytes = 0;
     absl::Duration worst_wake_up;
     absl::Duration worst_compute;
@@ -36,6 +38,7 @@ class GatewayServiceImpl final : public demorl::gateway::v1::GatewayService::Cal
     std::string robot_name;
     std::vector<std::string> joint_names;
     int action_size = 0;
+    std::vector<OperatorAxis> operator_axes;
     absl::Duration control_period;
     OperatorDesk* desk = nullptr;
     const StateBoard* board = nullptr;
@@ -69,6 +72,9 @@ class GatewayServiceImpl final : public demorl::gateway::v1::GatewayService::Cal
   grpc::ServerUnaryReactor* Jog(grpc::CallbackServerContext* context,
                                 const demorl::gateway::v1::JogRequest* request,
                                 demorl::gateway::v1::JogResponse* response) override;
+  grpc::ServerUnaryReactor* Intervene(grpc::CallbackServerContext* context,
+                                      const demorl::gateway::v1::InterveneRequest* request,
+                                      demorl::gateway::v1::InterveneResponse* response) override;
   grpc::ServerWriteReactor<demorl::gateway::v1::WatchStateResponse>* WatchState(
       grpc::CallbackServerContext* context, const demorl::gateway::v1::WatchStateRequest* request) override;
 

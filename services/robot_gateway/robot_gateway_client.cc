@@ -93,6 +93,17 @@ absl::Status RobotGatewayClient::Jog(uint64_t lease_id, int joint, double veloci
   return impl_->Call(&pb::GatewayService::Stub::Jog, request, &response);
 }
 
+absl::Status RobotGatewayClient::Intervene(uint64_t lease_id, const std::vector<float>& action,
+                                           absl::Duration duration) {
+  pb::InterveneRequest request;
+  request.set_run_id(impl_->run_id);
+  request.set_lease_id(lease_id);
+  request.mutable_action()->Assign(action.begin(), action.end());
+  *request.mutable_duration() = ToProto(duration);
+  pb::InterveneResponse response;
+  return impl_->Call(&pb::GatewayService::Stub::Intervene, request, &response);
+}
+
 absl::StatusOr<pb::WatchStateResponse> RobotGatewayClient::GetState() {
   pb::WatchStateRequest request;
   pb::WatchStateResponse response;

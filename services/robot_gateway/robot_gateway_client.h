@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,6 +29,9 @@ class RobotGatewayClient {
   absl::Status EmergencyStop(const std::string& origin);
   absl::Status ClearFault();
   absl::Status Jog(uint64_t lease_id, int joint, double velocity_rad_s, absl::Duration duration);
+
+  // Puts `action` in the policy's place for this long; an empty one ends that.
+  absl::Status Intervene(uint64_t lease_id, const std::vector<float>& action, absl::Duration duration);
 
   // One state.
   absl::StatusOr<demorl::gateway::v1::WatchStateResponse> GetState();

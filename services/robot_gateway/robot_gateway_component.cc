@@ -134,6 +134,7 @@ RobotGatewayComponent::RobotGatewayComponent(Parts parts)
       host_({.period = control_period(), .realtime = RealtimeOptionsOf(parts_.setup)}, &loop_,
             parts_.devices.bus.get(), parts_.devices.imu.get()),
       desk_({.num_joints = parts_.task->num_joints(),
+             .action_size = parts_.task->spec().action_size,
              .max_lease = absl::Seconds(parts_.setup.safety().maximum_lease_s()),
              .first_lease_id = (parts_.start_count << 32) + 1},
             &RealClock::Get(), &panel_, &board_),
@@ -153,6 +154,7 @@ GatewayServiceImpl::Parts RobotGatewayComponent::ServiceParts() {
           .robot_name = parts_.setup.name(),
           .joint_names = JointNames(parts_.setup),
           .action_size = parts_.task->spec().action_size,
+          .operator_axes = parts_.task->operator_axes(),
           .control_period = control_period(),
           .desk = &desk_,
           .board = &board_,
@@ -314,6 +316,7 @@ GatewayServiceImpl::Figures RobotGatewayComponent::Figures() {
       .num_missed_ticks = timings.num_missed,
       .rows_recorded = static_cast<uint64_t>(recorder_->figures().segments.rows),
       .rows_durable = static_cast<uint64_t>(uploader_->figures().rows_durable),
+      .rows_intervened = static_cast<uint64_t>(recorder_->figures().segments.operator_rows),
       .spool_bytes = static_cast<uint64_t>(spool_->figures().bytes),
       .degraded = host_.degraded()};
   absl::MutexLock lock(&mutex_);

@@ -1,113 +1,24 @@
-// A gateway of a fake robot against the real replay and snapshot services, over channels inside the process.
-
 #include <fstream>
-#include <functional>
 
 #include "common/base/status_macros.h"
-#include "common/config/loader.h"
 #include "common/robot/control/reopening_imu.h"
 #include "common/robot/drivers/imu/rvc_emulator.h"
 #include "common/robot/drivers/imu/rvc_imu.h"
 #include "common/robot/emulation/emulator_server.h"
 #include "common/robot/transport/serial_port.h"
 #include "gmock/gmock.h"
-#include "services/robot_gateway/robot_gateway_client.h"
-#include "services/robot_gateway/robot_gateway_component.h"
-#include "tests/fakes/fake_robot.h"
-#include "tests/fakes/policies.h"
-#include "tests/testing/component_test.h"
+#include "tests/integration/fake_robot_gateway.h"
 #include "tests/unit/robot/imu/fake_wire.h"
 
 namespace demorl {
 namespace {
 
 namespace pb = ::demorl::gateway::v1;
-using ::demorl::testing::ComponentTest;
-using ::demorl::testing::Host;
+using ::demorl::testing::kNumJoints;
 using ::demorl::testing::kPatience;
+using ::demorl::testing::RobotGatewayTest;
 using ::demorl::testing::StatusIs;
 using ::testing::HasSubstr;
-
-constexpr int kNumJoints = 2;
-constexpr char kRobot[] = R"(
-robot {
-  name: "fake"
-  bus { protocol: PROTOCOL_MOTEUS_FDCANUSB ports: "nowhere" }
-  joints { name: "a" actuator_id: 1 minimum_position_rad: -2 maximum_position_rad: 2 soft_zone_rad: 0.1
-    soft_zone_stiffness_nm_rad: 10 maximum_velocity_rad_s: 20 maximum_torque_nm: 2 maximum_torque_rate_nm_s: 100000
-    safe_damping_nm_s_rad: 0.2 hold_stiffness_nm_rad: 5 }
-  joints { name: "b" actuator_id: 2 minimum_position_rad: -2 maximum_position_rad: 2 soft_zone_rad: 0.1
-    soft_zone_stiffness_nm_rad: 10 maximum_velocity_rad_s: 20 maximum_torque_nm: 2 maximum_torque_rate_nm_s: 100000
-    safe_damping_nm_s_rad: 0.2 hold_stiffness_nm_rad: 5 }
-  realtime { priority: 0 lock_memory: false }
-  safety { arming_ramp_s: 0.02 safe_action_time_s: 0.05 maximum_missed_ticks: 1000 maximum_missed_replies: 1000 }
-  recording { tick_log_s: 5 chunk_steps: 10 }
-}
-sac { learning_starts: 30 }
-)";
-
-class RobotGatewayTest : public ComponentTest {
- protected:
-  RobotGatewayTest() {
-    EXPECT_OK(MergeTextProto(kRobot, "test", &context_.config));
-    FillDefaults(&context_.config);
-    AddTable("env");
-  }
-
-  absl::StatusOr<std::unique_ptr<ServiceComponent>> Make() {
-    return Make({.bus = std::make_unique<FakeActuatorBus>(kNumJoints)});
-  }
-  absl::StatusOr<std::unique_ptr<ServiceComponent>> Make(RobotDevices devices) {
-    return MakeRobotGatewayOn(context_, "leg_gateway", std::make_unique<FakeRobotTask>(kNumJoints),
-                              std::move(devices));
-  }
-  void StartGateway() { StartGateway({.bus = std::make_unique<FakeActuatorBus>(kNumJoints)}); }
-  void StartGateway(RobotDevices devices) {
-    gateway_ = Host::Start(Make(std::move(devices)));
-    client_ = std::make_unique<RobotGatewayClient>(gateway_.runner->InProcessChannel(), "run");
-    AwaitState(pb::ROBOT_STATE_DISARMED);
-  }
-
-  // Waits until the robot's state is as asked, and keeps the lease alive meanwhile.
-  void AwaitState(const std::function<bool(const pb::WatchStateResponse&)>& wanted) {
-    const absl::Time deadline = absl::Now() + kPatience;
-    bool seen = false;
-    ASSERT_OK(client_->WatchState(absl::Milliseconds(20), [&](const pb::WatchStateResponse& state) {
-      if (lease_id_ != 0) {
-        client_->RenewLease(lease_id_).status().IgnoreError();
-      }
-      state_ = state;
-      seen = wanted(state);
-      return !seen && absl::Now() < deadline;
-    }));
-    ASSERT_TRUE(seen) << state_.ShortDebugString();
-  }
-  void AwaitState(pb::RobotState wanted) {
-    AwaitState([wanted](const pb::WatchStateResponse& state) { return state.state() == wanted; });
-  }
-
-  void Arm(pb::ArmMode mode = pb::ARM_MODE_LEARN) {
-    ASSERT_OK_AND_ASSIGN(const pb::ArmResponse grant, client_->Arm("ann", absl::Seconds(5), mode));
-    lease_id_ = grant.lease_id();
-    AwaitState(pb::ROBOT_STATE_ARMED);
-  }
-
-  void PublishPolicy(const std::string& schema_hash) {
-    SnapshotClient snapshots(snapshot_.runner->InProcessChannel(), "run");
-    demorl::snapshot::v1::SnapshotMetadata metadata;
-    metadata.set_kind(demorl::snapshot::v1::SNAPSHOT_KIND_POLICY);
-    metadata.set_schema_hash(schema_hash);
-    metadata.set_observation_size(2 * kNumJoints);
-    metadata.set_action_size(kNumJoints);
-    ASSERT_OK(snapshots.Publish(metadata, EncodeSafetensors(ConstantPolicy(2 * kNumJoints, kNumJoints, 0.5F)),
-                                absl::Now() + kPatience));
-  }
-
-  Host gateway_;
-  std::unique_ptr<RobotGatewayClient> client_;
-  uint64_t lease_id_ = 0;
-  pb::WatchStateResponse state_;
-};
 
 TEST_F(RobotGatewayTest, AnArmedRobotsTransitionsBecomeDurableInReplay) {
   StartServices();
@@ -204,6 +115,45 @@ TEST_F(RobotGatewayTest, JoggingIsForTheHolderAndRecordsNothing) {
   const uint64_t ticks = state_.num_ticks();
   AwaitState([ticks](const pb::WatchStateResponse& state) { return state.num_ticks() > ticks + 50; });
   EXPECT_EQ(state_.rows_recorded(), 0);
+}
+
+TEST_F(RobotGatewayTest, WhatAnOperatorDoesInThePolicysPlaceIsRecordedAndMarkedAndEndsByItself) {
+  StartServices();
+  StartGateway();
+  PublishPolicy(FakeRobotTask(kNumJoints).spec().SchemaHash());
+  ASSERT_NO_FATAL_FAILURE(Arm());
+  const std::vector<float> action = {0.125f, -0.75f};
+  EXPECT_THAT(client_->Intervene(lease_id_, {0.5f}, absl::Milliseconds(100)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("want 2 values")));
+  AwaitState([&](const pb::WatchStateResponse& state) {
+    EXPECT_OK(client_->Intervene(lease_id_, action, absl::Milliseconds(500)));
+    return state.intervening() && state.action(1) == action[1];
+  });
+  EXPECT_EQ(state_.operator_axes(1).name(), "action 1");
+  // Nobody repeats it.
+  AwaitState(
+      [](const pb::WatchStateResponse& state) { return !state.intervening() && state.action_size() > 0; });
+  ASSERT_OK(client_->Disarm());
+  AwaitState([](const pb::WatchStateResponse& state) {
+    return state.state() == pb::ROBOT_STATE_DISARMED && state.rows_durable() == state.rows_recorded();
+  });
+  ReplayClient replay(replay_.runner->InProcessChannel(), "run");
+  const auto tail = replay.OpenTail("env", 0);
+  uint64_t marked = 0;
+  for (uint64_t position = 0; position < state_.rows_recorded();) {
+    ASSERT_OK_AND_ASSIGN(const TailedRows rows, tail->Next(absl::Now() + kPatience));
+    for (const Segment& segment : rows.chunk.segments) {
+      for (int step = 0; step < segment.num_steps; ++step) {
+        const bool is_operators =
+            segment.actions[2 * step] == action[0] && segment.actions[2 * step + 1] == action[1];
+        EXPECT_EQ(segment.intervened, is_operators);
+        marked += is_operators ? 1 : 0;
+      }
+    }
+    position = rows.next_position;
+  }
+  EXPECT_GT(marked, 0);
+  EXPECT_EQ(marked, state_.rows_intervened());
 }
 
 TEST_F(RobotGatewayTest, DrainingDisarmsAndHandsOverEverything) {

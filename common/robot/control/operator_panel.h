@@ -1,13 +1,22 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
 
 #include "absl/time/time.h"
+#include "common/robot/recording/tick_record.h"
 #include "common/robot/safety/robot_state.h"
 
 namespace demorl {
+
+// An action that an operator puts in the policy's place for a while.
+struct Intervention {
+  std::array<float, kMaxActionSize> action{};  // normalised to [-1, 1]
+  // On RealClock's time line.
+  absl::Duration expiry;
+};
 
 // Through this operators' requests reach a control loop, which reads it each tick without waiting. Writers
 // are serialised by their owner; an emergency stop may come from any thread at any time.
@@ -39,6 +48,17 @@ class OperatorPanel {
     jog_sequence_.fetch_add(1, std::memory_order_release);
   }
   void StopJog() { Jog(-1, 0, absl::ZeroDuration()); }
+  // Acts in the policy's place until it expires: a dead-man's switch, too.
+  void Intervene(const Intervention& intervention) {
+    // As with Jog.
+    intervention_sequence_.fetch_add(1, std::memory_order_acq_rel);
+    for (size_t i = 0; i < intervention.action.size(); ++i) {
+      intervention_action_[i].store(intervention.action[i], std::memory_order_relaxed);
+    }
+    intervention_expiry_ns_.store(absl::ToInt64Nanoseconds(intervention.expiry), std::memory_order_relaxed);
+    intervention_sequence_.fetch_add(1, std::memory_order_release);
+  }
+  void StopIntervention() { Intervene({}); }
 
   // The loop.
   std::optional<ArmMode> TakeArm() {
@@ -63,6 +83,19 @@ class OperatorPanel {
     const bool whole = sequence % 2 == 0 && jog_sequence_.load(std::memory_order_relaxed) == sequence;
     return whole && jogged == joint && absl::ToInt64Nanoseconds(now) < expiry_ns ? velocity : 0;
   }
+  // The last intervention; leaves `intervention` alone while a new one is being written.
+  void ReadIntervention(Intervention& intervention) const {
+    Intervention read;
+    const uint32_t sequence = intervention_sequence_.load(std::memory_order_acquire);
+    for (size_t i = 0; i < read.action.size(); ++i) {
+      read.action[i] = intervention_action_[i].load(std::memory_order_relaxed);
+    }
+    read.expiry = absl::Nanoseconds(intervention_expiry_ns_.load(std::memory_order_relaxed));
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (sequence % 2 == 0 && intervention_sequence_.load(std::memory_order_relaxed) == sequence) {
+      intervention = read;
+    }
+  }
 
  private:
   static constexpr int kNoArm = -1;
@@ -77,6 +110,9 @@ class OperatorPanel {
   std::atomic<int> jog_joint_ = -1;
   std::atomic<double> jog_velocity_rad_s_ = 0;
   std::atomic<int64_t> jog_expiry_ns_ = 0;
+  std::atomic<uint32_t> intervention_sequence_ = 0;
+  std::array<std::atomic<float>, kMaxActionSize> intervention_action_{};
+  std::atomic<int64_t> intervention_expiry_ns_ = 0;
 };
 
 }  // namespace demorl

@@ -254,11 +254,18 @@ void RobotLoop::ContinueEpisode(const RobotMeasurement& measurement, const Tick&
 }
 
 void RobotLoop::Act(const RobotMeasurement& measurement) {
-  ChooseAction();
+  ChooseAction(measurement.time);
   parts_.task->Command(measurement, Action(), Requested());
 }
 
-void RobotLoop::ChooseAction() {
+void RobotLoop::ChooseAction(absl::Duration now) {
+  parts_.panel->ReadIntervention(intervention_);
+  if (now < intervention_.expiry) {
+    record_.source = ActionSource::kOperator;
+    record_.policy_version = 0;
+    std::copy_n(intervention_.action.begin(), action_size_, Action().begin());
+    return;
+  }
   const bool by_policy = policy_ != nullptr && (learning_started_.load(std::memory_order_relaxed) ||
                                                 !options_.random_actions_allowed);
   if (!by_policy) {
@@ -269,6 +276,10 @@ void RobotLoop::ChooseAction() {
     }
     return;
   }
+  ActByPolicy();
+}
+
+void RobotLoop::ActByPolicy() {
   record_.source = ActionSource::kPolicy;
   if (options_.acts_by_mean) {
     policy_->network->Mean(Observation(), Action());

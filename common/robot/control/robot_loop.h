@@ -97,7 +97,8 @@ class RobotLoop final : public ControlLoopBody {
   void BeginEpisode(const RobotMeasurement& measurement);
   void ContinueEpisode(const RobotMeasurement& measurement, const Tick& tick);
   void Act(const RobotMeasurement& measurement);
-  void ChooseAction();
+  void ChooseAction(absl::Duration now);
+  void ActByPolicy();
   void WriteCommands(absl::Duration now);
   void Record(const Tick& tick);
   RobotMeasurement Measurement(absl::Duration now);
@@ -138,6 +139,7 @@ class RobotLoop final : public ControlLoopBody {
   std::array<double, kMaxJoints> held_position_rad_{};  // where kHold and jogging stay
   std::array<bool, kMaxJoints> is_jogged_{};
   ArmMode mode_ = ArmMode::kLearn;  // as it was armed last
+  Intervention intervention_;
   Phase phase_ = Phase::kIdle;
   absl::Duration reset_started_;
   int episode_steps_ = 0;

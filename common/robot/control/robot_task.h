@@ -1,7 +1,10 @@
 #pragma once
 
 #include <span>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/random.h"
 #include "common/robot/drivers/actuator_bus.h"
@@ -18,8 +21,14 @@ struct RobotMeasurement {
   const ImuSample* imu = nullptr;
 };
 
+// A component of the action that an operator may steer.
+struct OperatorAxis {
+  std::string name;
+  int action_index = 0;
+};
+
 // The task of one robot: how measurements become observations and rewards, and actions become joint commands.
-// Of the control loop's thread. All methods but the constructor are real-time safe.
+// Of the control loop's thread. All methods but the constructor and operator_axes are real-time safe.
 //
 // An episode: Reset each tick until it answers true; BeginEpisode; then per tick Observe and Command, and in
 // each tick after the first one, before them, Evaluate.
@@ -29,6 +38,15 @@ class RobotTask {
 
   virtual const EnvironmentSpec& spec() const = 0;
   virtual int num_joints() const = 0;
+  // What an operator who acts in the policy's place steers, the most useful first; the rest of the action is
+  // 0 then. By default each component for itself.
+  virtual std::vector<OperatorAxis> operator_axes() const {
+    std::vector<OperatorAxis> axes;
+    for (int i = 0; i < spec().action_size; ++i) {
+      axes.push_back({absl::StrCat("action ", i), i});
+    }
+    return axes;
+  }
 
   // Commands [J] that lead the robot to where episodes begin, given how long it has been under way; true once
   // it is there.

@@ -62,12 +62,14 @@ void SegmentBuilder::BeginEpisode(const TickRecord& record) {
 }
 
 void SegmentBuilder::AddRow(const TickRecord& record) {
+  const bool intervened = source_ == ActionSource::kOperator;
   // Only now, so that an episode that is cut has a row to carry the mark.
-  if (open_.num_steps >= options_.max_segment_steps) {
+  if (open_.num_steps >= options_.max_segment_steps || open_.intervened != intervened) {
     CloseSegment();
   }
+  open_.intervened = intervened;
   counts_.episodes += open_.first_step + open_.num_steps == 0 ? 1 : 0;
-  counts_.operator_rows += source_ == ActionSource::kOperator ? 1 : 0;
+  counts_.operator_rows += intervened ? 1 : 0;
   ++counts_.rows;
   ++open_.num_steps;
   open_.actions.insert(open_.actions.end(), action_.begin(), action_.end());

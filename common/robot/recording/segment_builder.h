@@ -30,7 +30,7 @@ class SegmentBuilder {
     int64_t cut_episodes = 0;
     // Ticks with a NaN or an infinity where rows need numbers; nothing of them is written.
     int64_t non_finite_ticks = 0;
-    // Rows whose action an operator chose; they carry policy version 0.
+    // Rows whose action an operator chose: in segments of their own, marked so, with policy version 0.
     int64_t operator_rows = 0;
   };
 

@@ -27,7 +27,7 @@ enum class TickStep : uint8_t {
   kLast,
 };
 
-// Who chose the action.
+// Who chose the action. In an episode kOperator is an intervention.
 enum class ActionSource : uint8_t { kNone, kRandom, kPolicy, kOperator, kReset };
 
 // Everything one tick of a control loop saw and did. Plain data of fixed size, so that the loop can hand it

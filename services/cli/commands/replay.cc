@@ -51,9 +51,9 @@ absl::Status ShowStats(const ReplayOptions& options) {
 
 void PrintSegment(const Segment& segment, int observation_size, int action_size) {
   for (int step = 0; step < segment.num_steps; ++step) {
-    std::printf("%lu,%d,%lu,%d,%d,%.9g", segment.episode_id, segment.first_step + step,
+    std::printf("%lu,%d,%lu,%d,%d,%d,%.9g", segment.episode_id, segment.first_step + step,
                 segment.policy_versions[step], segment.terminated && step + 1 == segment.num_steps,
-                segment.truncated && step + 1 == segment.num_steps,
+                segment.truncated && step + 1 == segment.num_steps, segment.intervened,
                 static_cast<double>(segment.rewards[step]));
     for (int i = 0; i < action_size; ++i) {
       std::printf(",%.9g", static_cast<double>(segment.actions[step * action_size + i]));
@@ -70,7 +70,8 @@ absl::Status Dump(const ReplayOptions& options) {
   ASSIGN_OR_RETURN(const auto table, client->GetTable(options.table));
   const uint64_t end =
       std::min<uint64_t>(table.rows_inserted(), options.position + static_cast<uint64_t>(options.rows));
-  std::printf("# episode_id,step,policy_version,terminated,truncated,reward,action...,observation...\n");
+  std::printf(
+      "# episode_id,step,policy_version,terminated,truncated,intervened,reward,action...,observation...\n");
   const auto tail = client->OpenTail(options.table, options.position);
   for (uint64_t position = options.position; position < end;) {
     ASSIGN_OR_RETURN(const TailedRows rows, tail->Next(absl::Now() + absl::Seconds(10)));

@@ -4,15 +4,19 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/channel_factory.h"
 #include "services/cli/commands/commands.h"
 #include "services/cli/commands/run_options.h"
 #include "services/cli/control_client.h"
+#include "services/cli/drive/drive_robot.h"
+#include "services/cli/drive/operator_input.h"
+#include "services/cli/robot/held_robot.h"
 #include "services/cli/robot/robot_check.h"
 #include "services/cli/robot/robot_demo.h"
 #include "services/cli/robot/robot_text.h"
@@ -34,6 +38,9 @@ struct RobotOptions {
   int joint = 0;
   double velocity_rad_s = 0;
   double duration_s = 0.5;
+  // Empty for the keyboard.
+  std::string gamepad;
+  GamepadLayout layout;
 };
 
 std::string DefaultHolder() {
@@ -53,42 +60,17 @@ absl::StatusOr<std::unique_ptr<RobotGatewayClient>> Connect(const RobotOptions& 
 
 void PrintState(const pb::WatchStateResponse& state) { std::printf("%s\n", StateLine(state).c_str()); }
 
-// Turns the motors off at the end, whatever that is.
-class Disarmer {
- public:
-  explicit Disarmer(RobotGatewayClient* client) : client_(*client) {}
-  ~Disarmer() { client_.Disarm().IgnoreError(); }
-
- private:
-  RobotGatewayClient& client_;
-};
-
-absl::Duration LeaseOf(const pb::ArmResponse& grant) {
-  return absl::Seconds(grant.lease_duration().seconds()) + absl::Nanoseconds(grant.lease_duration().nanos());
-}
-
-// The heartbeat, tried again for as long as the lease may still be valid.
-absl::StatusOr<pb::RobotState> Renew(RobotGatewayClient& client, const pb::ArmResponse& grant) {
-  absl::StatusOr<pb::RenewLeaseResponse> renewed = absl::UnknownError("not asked");
-  const absl::Time deadline = absl::Now() + LeaseOf(grant);
-  do {
-    renewed = client.RenewLease(grant.lease_id());
-  } while (absl::IsUnavailable(renewed.status()) && absl::Now() < deadline);
-  RETURN_IF_ERROR(renewed.status());
-  return renewed->state();
-}
-
 // Keeps the lease alive and says what the robot does, until told to stop or the robot has stopped by itself.
-absl::Status HoldLease(RobotGatewayClient& client, const pb::ArmResponse& grant, const StopToken& stop) {
+absl::Status HoldLease(HeldRobot& robot, const StopToken& stop) {
   pb::RobotState seen = pb::ROBOT_STATE_UNSPECIFIED;
   bool has_acted = false;
-  const absl::Time refused_after = absl::Now() + LeaseOf(grant);
-  while (!stop.WaitFor(LeaseOf(grant) / 4)) {
-    ASSIGN_OR_RETURN(const pb::RobotState state, Renew(client, grant));
+  const absl::Time refused_after = absl::Now() + robot.lease();
+  while (!stop.WaitFor(robot.lease() / 4)) {
+    ASSIGN_OR_RETURN(const pb::RobotState state, robot.Renew());
     const bool acts = state == pb::ROBOT_STATE_ARMING || state == pb::ROBOT_STATE_ARMED;
     has_acted = has_acted || acts;
     if (state != seen) {
-      ASSIGN_OR_RETURN(const pb::WatchStateResponse all, client.GetState());
+      ASSIGN_OR_RETURN(const pb::WatchStateResponse all, robot.client().GetState());
       PrintState(all);
       std::fflush(stdout);
     }
@@ -106,31 +88,56 @@ absl::Status Arm(const RobotOptions& options, RobotGatewayClient& client) {
   const pb::ArmMode mode = options.jog       ? pb::ARM_MODE_JOG
                            : options.dry_run ? pb::ARM_MODE_DRY_RUN
                                              : pb::ARM_MODE_LEARN;
-  ASSIGN_OR_RETURN(const pb::ArmResponse grant,
-                   client.Arm(options.holder, absl::Seconds(options.lease_s), mode));
-  const Disarmer disarmer(&client);
+  ASSIGN_OR_RETURN(const std::unique_ptr<HeldRobot> robot,
+                   HeldRobot::Arm(&client, options.holder, absl::Seconds(options.lease_s), mode));
   std::printf("held as %s; Ctrl-C disarms\n", options.holder.c_str());
   std::fflush(stdout);
-  return HoldLease(client, grant, stop.token());
+  return HoldLease(*robot, stop.token());
 }
 
 // Arms to jog, moves one joint, and disarms.
 absl::Status Jog(const RobotOptions& options, RobotGatewayClient& client) {
   constexpr absl::Duration kStep = absl::Milliseconds(100);
   SignalStop stop;
-  ASSIGN_OR_RETURN(const pb::ArmResponse grant,
-                   client.Arm(options.holder, absl::Seconds(options.lease_s), pb::ARM_MODE_JOG));
-  const Disarmer disarmer(&client);
-  RETURN_IF_ERROR(WaitUntilArmed(client, grant.lease_id(), stop.token()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<HeldRobot> robot,
+                   HeldRobot::Arm(&client, options.holder, absl::Seconds(options.lease_s), pb::ARM_MODE_JOG));
+  RETURN_IF_ERROR(WaitUntilArmed(client, robot->lease_id(), stop.token()));
   const absl::Time end = absl::Now() + absl::Seconds(options.duration_s);
   while (absl::Now() < end && !stop.token().stop_requested()) {
-    RETURN_IF_ERROR(Renew(client, grant).status());
-    RETURN_IF_ERROR(client.Jog(grant.lease_id(), options.joint, options.velocity_rad_s, 2 * kStep));
+    RETURN_IF_ERROR(robot->Renew().status());
+    RETURN_IF_ERROR(client.Jog(robot->lease_id(), options.joint, options.velocity_rad_s, 2 * kStep));
     stop.token().WaitFor(kStep);
   }
   ASSIGN_OR_RETURN(const pb::WatchStateResponse state, client.GetState());
   PrintState(state);
   return absl::OkStatus();
+}
+
+// Arms to learn; the policy acts, or random actions, as long as the operator's hands are off.
+absl::Status Drive(const RobotOptions& options, RobotGatewayClient& client) {
+  SignalStop stop;
+  ASSIGN_OR_RETURN(const pb::WatchStateResponse about, client.GetState());
+  std::vector<std::string> axis_names;
+  for (const pb::OperatorAxis& axis : about.operator_axes()) {
+    axis_names.push_back(axis.name());
+  }
+  const int num_axes = static_cast<int>(axis_names.size());
+  std::unique_ptr<OperatorInput> input;
+  if (options.gamepad.empty()) {
+    ASSIGN_OR_RETURN(input, KeyboardInput::Open(STDIN_FILENO, num_axes));
+  } else {
+    ASSIGN_OR_RETURN(input, GamepadInput::Open(options.gamepad, options.layout, num_axes));
+  }
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<HeldRobot> robot,
+      HeldRobot::Arm(&client, options.holder, absl::Seconds(options.lease_s), pb::ARM_MODE_LEARN));
+  RETURN_IF_ERROR(WaitUntilArmed(client, robot->lease_id(), stop.token()));
+  std::printf("%s; Ctrl-C disarms\n", options.gamepad.empty()
+                                          ? KeyLegend(axis_names).c_str()
+                                          : absl::StrCat("hold button ", options.layout.dead_man_button,
+                                                         " to steer ", absl::StrJoin(axis_names, ", "))
+                                                .c_str());
+  return DriveRobot(*robot, *input, stop.token());
 }
 
 absl::Status ShowState(const RobotOptions& options, RobotGatewayClient& client) {
@@ -221,6 +228,22 @@ void AddRobotCommand(CLI::App& app, int* exit_status) {
   jog->add_option("velocity", options->velocity_rad_s, "rad/s")->required();
   jog->add_option("--duration", options->duration_s, "seconds")->check(CLI::Range(0.05, 60.0));
   jog->add_option("--holder", options->holder, "who holds the robot, as others see it");
+
+  CLI::App* drive =
+      AddAction(robot, "drive", "lets the robot learn, and an operator act in its policy's place", options,
+                exit_status, Drive);
+  drive->add_option("--gamepad", options->gamepad,
+                    "a joystick device, /dev/input/js0 say; without, the keyboard");
+  drive
+      ->add_option("--sticks", options->layout.sticks,
+                   "the pad's axes that steer, in the order of the robot's")
+      ->delimiter(',')
+      ->capture_default_str();
+  drive->add_option("--dead-man", options->layout.dead_man_button, "the pad's button that must be held")
+      ->capture_default_str();
+  drive->add_option("--holder", options->holder, "who holds the robot, as others see it");
+  drive->add_option("--lease", options->lease_s, "seconds without a heartbeat after which the robot stops")
+      ->check(CLI::Range(0.2, 60.0));
 
   CLI::App* check = AddAction(robot, "check", "goes through what must be well before arming; motors stay off",
                               options, exit_status, Check);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -19,6 +20,8 @@ class LegRobotTask final : public RobotTask {
 
   const EnvironmentSpec& spec() const override { return spec_; }
   int num_joints() const override { return 2; }
+  // The torque of each joint.
+  std::vector<OperatorAxis> operator_axes() const override { return {{"hip", 0}, {"knee", 1}}; }
 
   bool Reset(const RobotMeasurement& measurement, absl::Duration under_way,
              std::span<JointCommand> commands) override;

@@ -37,6 +37,7 @@ PackedSegment::PackedSegment(const Segment& segment, int observation_size, int a
       terminated_(segment.terminated),
       truncated_(segment.truncated),
       planned_(segment.provenance.has_value()),
+      intervened_(segment.intervened),
       origin_(origin),
       policy_versions_(Shortened(segment.policy_versions)) {
   size_t size = segment.observations.size() + segment.actions.size() + segment.rewards.size();
@@ -84,7 +85,8 @@ Segment PackedSegment::Slice(int begin, int end) const {
                   .actions = SliceOf(values_, actions_offset() + first * a, count * a),
                   .rewards = SliceOf(values_, rewards_offset() + first, count),
                   .terminated = terminated_ && last,
-                  .truncated = truncated_ && last};
+                  .truncated = truncated_ && last,
+                  .intervened = intervened_};
   segment.policy_versions = policy_versions_.size() == 1
                                 ? std::vector<uint64_t>(count, policy_versions_.front())
                                 : SliceOf(policy_versions_, first, count);
@@ -107,7 +109,8 @@ std::string PackedSegment::Encode() const {
   writer.PutU32(static_cast<uint32_t>(action_size_));
   writer.PutU64(episode_id_);
   writer.PutU32(static_cast<uint32_t>(first_step_));
-  writer.PutU8(static_cast<uint8_t>((terminated_ ? 1 : 0) | (truncated_ ? 2 : 0) | (planned_ ? 4 : 0)));
+  writer.PutU8(static_cast<uint8_t>((terminated_ ? 1 : 0) | (truncated_ ? 2 : 0) | (planned_ ? 4 : 0) |
+                                    (intervened_ ? 8 : 0)));
   writer.PutU32(static_cast<uint32_t>(horizon_steps_));
   writer.PutU64(dynamics_version_);
   writer.PutU64(planning_round_);
@@ -139,6 +142,7 @@ absl::StatusOr<SegmentPtr> PackedSegment::Decode(absl::string_view record) {
   const uint8_t flags = reader.GetU8();
   segment.terminated = flags & 1;
   segment.truncated = flags & 2;
+  segment.intervened = flags & 8;
   PlannedProvenance provenance;
   provenance.horizon_steps = static_cast<int>(reader.GetU32());
   provenance.dynamics_version = reader.GetU64();

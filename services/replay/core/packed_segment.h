@@ -41,6 +41,7 @@ class PackedSegment {
   bool terminated(int step) const { return terminated_ && step == num_steps_ - 1; }
   bool ends_episode() const { return terminated_ || truncated_; }
   bool planned() const { return planned_; }
+  bool intervened() const { return intervened_; }
   uint64_t dynamics_version() const { return dynamics_version_; }
   // 0 for rows that were not planned.
   uint64_t planning_round() const { return planning_round_; }
@@ -70,6 +71,7 @@ class PackedSegment {
   bool terminated_;
   bool truncated_;
   bool planned_;
+  bool intervened_;
   int horizon_steps_ = 0;
   uint64_t dynamics_version_ = 0;
   uint64_t planning_round_ = 0;

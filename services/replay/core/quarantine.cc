@@ -72,7 +72,8 @@ Segment Cut(const Segment& segment, int begin, int end, const RowLimits& limits)
                 .rewards = SliceOf(segment.rewards, begin, end, 1),
                 .policy_versions = SliceOf(segment.policy_versions, begin, end, 1),
                 .terminated = segment.terminated && last,
-                .truncated = segment.truncated && last};
+                .truncated = segment.truncated && last,
+                .intervened = segment.intervened};
   if (segment.provenance) {
     piece.provenance = segment.provenance;
     if (!segment.provenance->disagreement.empty()) {

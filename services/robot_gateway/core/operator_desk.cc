@@ -4,17 +4,23 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 
 namespace demorl {
 namespace {
 
-constexpr absl::Duration kMaxJog = absl::Milliseconds(500);
+// Of what goes on only as long as a switch is held.
+constexpr absl::Duration kMaxHeld = absl::Milliseconds(500);
 // How long the loop may take to show that it has obeyed.
 constexpr absl::Duration kClearTime = absl::Seconds(1);
 // The first ticks after devices came back may still miss one of them: it is told again.
 constexpr absl::Duration kClearAgain = absl::Milliseconds(50);
+
+bool MayBeHeld(absl::Duration duration) { return duration > absl::ZeroDuration() && duration <= kMaxHeld; }
+
+bool IsNormalised(float value) { return value >= -1 && value <= 1; }
 
 bool MotorsAct(RobotState state) { return state == RobotState::kArming || state == RobotState::kArmed; }
 
@@ -60,6 +66,7 @@ absl::StatusOr<OperatorDesk::Grant> OperatorDesk::Arm(const std::string& holder,
   lease_id_ = grant.lease_id;
   lease_duration_ = allowed;
   panel_.StopJog();
+  panel_.StopIntervention();
   panel_.SetLeaseExpiry(grant.expiry);
   panel_.RequestArm(mode);
   return Grant{grant.lease_id, allowed};
@@ -77,6 +84,7 @@ void OperatorDesk::EndLease() {
   lease_.Release(lease_id_).IgnoreError();
   panel_.SetLeaseExpiry(absl::ZeroDuration());
   panel_.StopJog();
+  panel_.StopIntervention();
 }
 
 void OperatorDesk::Disarm() {
@@ -141,22 +149,51 @@ absl::Status OperatorDesk::ClearFault(const std::function<absl::Status()>& recov
                    panel_.emergency_stop() ? "the emergency stop was pressed again" : Name(last.finding)));
 }
 
-absl::Status OperatorDesk::Jog(uint64_t lease_id, int joint, double velocity_rad_s, absl::Duration duration) {
-  if (joint < 0 || joint >= options_.num_joints || !std::isfinite(velocity_rad_s) ||
-      duration <= absl::ZeroDuration() || duration > kMaxJog) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("jog of joint ", joint, " at ", velocity_rad_s, " rad/s for ",
-                     absl::FormatDuration(duration), "; want a joint from 0 to ", options_.num_joints - 1,
-                     ", a finite speed, at most ", absl::FormatDuration(kMaxJog)));
-  }
-  absl::MutexLock lock(&mutex_);
+absl::Status OperatorDesk::CheckHolds(uint64_t lease_id) const {
   if (lease_id == 0 || lease_id != lease_id_ || lease_.holder().empty()) {
     return absl::FailedPreconditionError(absl::StrCat("lease ", lease_id, " is over; arm again"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status OperatorDesk::Jog(uint64_t lease_id, int joint, double velocity_rad_s, absl::Duration duration) {
+  if (joint < 0 || joint >= options_.num_joints || !std::isfinite(velocity_rad_s) || !MayBeHeld(duration)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("jog of joint ", joint, " at ", velocity_rad_s, " rad/s for ",
+                     absl::FormatDuration(duration), "; want a joint from 0 to ", options_.num_joints - 1,
+                     ", a finite speed, at most ", absl::FormatDuration(kMaxHeld)));
+  }
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(CheckHolds(lease_id));
   if (board_.Get().last.state != RobotState::kArmed || board_.Get().last.mode != ArmMode::kJog) {
     return absl::FailedPreconditionError("the robot is not armed to jog");
   }
   panel_.Jog(joint, velocity_rad_s, clock_.Now() + duration);
+  return absl::OkStatus();
+}
+
+absl::Status OperatorDesk::Intervene(uint64_t lease_id, std::span<const float> action,
+                                     absl::Duration duration) {
+  const bool ends = action.empty();
+  if (!ends && (action.size() != options_.action_size || !MayBeHeld(duration) ||
+                !std::all_of(action.begin(), action.end(), IsNormalised))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("intervention by an action of ", action.size(), " values, (",
+                     absl::StrJoin(action, ", "), ") for ", absl::FormatDuration(duration), "; want ",
+                     options_.action_size, " values in [-1, 1], at most ", absl::FormatDuration(kMaxHeld)));
+  }
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(CheckHolds(lease_id));
+  if (ends) {
+    panel_.StopIntervention();
+    return absl::OkStatus();
+  }
+  if (board_.Get().last.state != RobotState::kArmed || board_.Get().last.mode == ArmMode::kJog) {
+    return absl::FailedPreconditionError("the robot is not armed for episodes");
+  }
+  Intervention intervention{.expiry = clock_.Now() + duration};
+  std::copy(action.begin(), action.end(), intervention.action.begin());
+  panel_.Intervene(intervention);
   return absl::OkStatus();
 }
 

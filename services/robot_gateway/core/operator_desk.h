@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -21,6 +22,7 @@ class OperatorDesk {
  public:
   struct Options {
     int num_joints = 0;
+    int action_size = 0;
     absl::Duration max_lease = absl::Seconds(10);
     // Differs between starts of the process.
     uint64_t first_lease_id = 1;
@@ -59,11 +61,17 @@ class OperatorDesk {
   // armed to jog.
   absl::Status Jog(uint64_t lease_id, int joint, double velocity_rad_s, absl::Duration duration);
 
+  // Puts `action` in the policy's place for this long; an empty one gives the robot back to its policy.
+  // INVALID_ARGUMENT: another size than the action's, a value that is not in [-1, 1], or a duration over half
+  // a second. FAILED_PRECONDITION: see Renew, or not armed, or armed to jog.
+  absl::Status Intervene(uint64_t lease_id, std::span<const float> action, absl::Duration duration);
+
   std::string holder() const { return lease_.holder(); }
 
  private:
   absl::Status CheckMayArm(ArmMode mode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckMayClear() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckHolds(uint64_t lease_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void EndLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Options options_;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -28,6 +29,10 @@ class StochLiteRobotTask final : public RobotTask {
 
   const EnvironmentSpec& spec() const override { return spec_; }
   int num_joints() const override { return stochlite::kNumJoints; }
+  // Of GaitFromAction; positive is forward and to the left. The feet's shifts stay 0.
+  std::vector<OperatorAxis> operator_axes() const override {
+    return {{"forward", 12}, {"turn", 14}, {"lateral", 13}};
+  }
 
   // Leads the legs from where they are to the stance in a second, or longer if they have far to go. There
   // means there and upright: a robot that lies on its side waits for somebody to set it up.

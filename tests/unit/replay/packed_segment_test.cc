@@ -49,6 +49,15 @@ TEST(PackedSegmentTest, RecordsSurviveTheRoundTrip) {
   EXPECT_EQ(decoded->origin().environment_rows, 77);
 }
 
+TEST(PackedSegmentTest, AnInterventionStaysMarked) {
+  Segment segment = MakeSegment(1, 0, 3);
+  EXPECT_FALSE(PackedSegment(segment, 2, 1, {}).Slice(0, 3).intervened);
+  segment.intervened = true;
+  ASSERT_OK_AND_ASSIGN(const SegmentPtr decoded,
+                       PackedSegment::Decode(PackedSegment(segment, 2, 1, {}).Encode()));
+  EXPECT_TRUE(decoded->Slice(1, 2).intervened);
+}
+
 TEST(PackedSegmentTest, EveryFlippedOrMissingByteIsNoticed) {
   const std::string record = PackedSegment(MakeSegment(1, 0, 2), 2, 1, {}).Encode();
   for (size_t i = 0; i < record.size(); ++i) {

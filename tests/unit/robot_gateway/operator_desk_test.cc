@@ -17,8 +17,8 @@ using ::testing::HasSubstr;
 class OperatorDeskTest : public ::testing::Test {
  protected:
   OperatorDeskTest()
-      : desk_({.num_joints = 2, .max_lease = absl::Seconds(3), .first_lease_id = 7}, &clock_, &panel_,
-              &board_) {
+      : desk_({.num_joints = 2, .action_size = 3, .max_lease = absl::Seconds(3), .first_lease_id = 7},
+              &clock_, &panel_, &board_) {
     Show(RobotState::kDisarmed);
   }
 
@@ -158,6 +158,52 @@ TEST_F(OperatorDeskTest, AnEmergencyStopThatIsPressedWhileAFaultIsClearedHolds) 
   }),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("pressed again")));
   EXPECT_TRUE(panel_.emergency_stop());
+}
+
+TEST_F(OperatorDeskTest, TheHolderOfAnArmedRobotIntervenesForAShortTime) {
+  ASSERT_OK_AND_ASSIGN(const OperatorDesk::Grant grant, desk_.Arm("ann", absl::Seconds(1), ArmMode::kLearn));
+  const std::vector<float> action = {0.5f, -1, 0};
+  constexpr absl::Duration kTime = absl::Milliseconds(300);
+  EXPECT_THAT(desk_.Intervene(grant.lease_id, action, kTime),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("not armed for episodes")));
+  Show(RobotState::kArmed, StopReason::kNone, ArmMode::kJog);
+  EXPECT_THAT(desk_.Intervene(grant.lease_id, action, kTime),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("not armed for episodes")));
+  Show(RobotState::kArmed);
+  EXPECT_THAT(desk_.Intervene(grant.lease_id + 1, action, kTime),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("is over")));
+  ASSERT_OK(desk_.Intervene(grant.lease_id, action, kTime));
+  Intervention intervention;
+  panel_.ReadIntervention(intervention);
+  EXPECT_EQ(intervention.expiry, clock_.now + kTime);
+  EXPECT_EQ(intervention.action[1], -1);
+  for (const bool disarms : {false, true}) {
+    ASSERT_OK(desk_.Intervene(grant.lease_id, action, kTime));
+    if (disarms) {
+      desk_.Disarm();
+    } else {
+      ASSERT_OK(desk_.Intervene(grant.lease_id, {}, absl::ZeroDuration()));
+    }
+    panel_.ReadIntervention(intervention);
+    EXPECT_LE(intervention.expiry, clock_.now);
+  }
+}
+
+TEST_F(OperatorDeskTest, RefusesInterventionsByWhatIsNoAction) {
+  ASSERT_OK_AND_ASSIGN(const OperatorDesk::Grant grant, desk_.Arm("ann", absl::Seconds(1), ArmMode::kLearn));
+  Show(RobotState::kArmed);
+  const auto refused = [&](const std::vector<float>& action, absl::Duration duration) {
+    EXPECT_THAT(desk_.Intervene(grant.lease_id, action, duration),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("want 3 values in [-1, 1]")));
+  };
+  refused({0, 0}, absl::Milliseconds(100));
+  refused({0, 0, 1.01f}, absl::Milliseconds(100));
+  refused({0, NAN, 0}, absl::Milliseconds(100));
+  refused({0, 0, 0}, absl::ZeroDuration());
+  refused({0, 0, 0}, absl::Milliseconds(501));
+  Intervention intervention;
+  panel_.ReadIntervention(intervention);
+  EXPECT_LE(intervention.expiry, clock_.now);
 }
 
 TEST_F(OperatorDeskTest, AFaultIsNotClearedDuringItsSafeAction) {

@@ -20,7 +20,8 @@ TransitionChunk MakeChunk() {
                             .rewards = {1, 2},
                             .policy_versions = {7, 8},
                             .terminated = false,
-                            .truncated = true});
+                            .truncated = true,
+                            .intervened = true});
   chunk.segments.push_back({.episode_id = 10,
                             .num_steps = 1,
                             .observations = {0, 0, 1, 1},
@@ -46,9 +47,11 @@ TEST(TransitionCodecTest, ChunkSurvivesTheRoundTrip) {
   EXPECT_EQ(real.policy_versions, chunk.segments[0].policy_versions);
   EXPECT_FALSE(real.terminated);
   EXPECT_TRUE(real.truncated);
+  EXPECT_TRUE(real.intervened);
   EXPECT_FALSE(real.provenance.has_value());
   const Segment& planned = decoded.segments[1];
   EXPECT_TRUE(planned.terminated);
+  EXPECT_FALSE(planned.intervened);
   ASSERT_TRUE(planned.provenance.has_value());
   EXPECT_EQ(planned.provenance->dynamics_version, 3u);
   EXPECT_EQ(planned.provenance->horizon_steps, 15);

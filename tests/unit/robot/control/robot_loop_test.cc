@@ -312,6 +312,26 @@ TEST_F(RobotLoopTest, JoggingMovesOneJointWhileTheSwitchIsHeld) {
   EXPECT_EQ(record_.source, ActionSource::kOperator);
 }
 
+TEST_F(RobotLoopTest, AnOperatorActsInThePolicysPlaceUntilTheInterventionExpires) {
+  OfferPolicy(/*bias=*/1, /*version=*/7);
+  loop().SetLearningStarted(true);
+  Arm();
+  panel_.Intervene({.action = {-0.25f, 0.5f}, .expiry = tick_.woke + 3 * kPeriod});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(RunTick().source, ActionSource::kOperator);
+    EXPECT_EQ(record_.step, TickStep::kMid);
+    EXPECT_EQ(record_.policy_version, 0);
+    EXPECT_EQ(record_.action[0], -0.25f);
+    EXPECT_EQ(bus_.commands[1].torque_nm, 0.5);
+  }
+  EXPECT_EQ(RunTick().source, ActionSource::kPolicy);
+  EXPECT_EQ(record_.policy_version, 7);
+  panel_.Intervene({.action = {1, 1}, .expiry = tick_.woke + absl::Hours(1)});
+  EXPECT_EQ(RunTick().source, ActionSource::kOperator);
+  panel_.StopIntervention();
+  EXPECT_EQ(RunTick().source, ActionSource::kPolicy);
+}
+
 TEST_F(RobotLoopTest, ADryRunCommandsInItsRecordsOnly) {
   OfferPolicy(1, 7);
   loop().SetLearningStarted(true);

@@ -178,7 +178,7 @@ TEST_F(SegmentBuilderTest, NeverWritesANonFiniteNumber) {
   EXPECT_EQ(builder_.counts().non_finite_ticks, 3);
 }
 
-TEST_F(SegmentBuilderTest, RandomAndOperatorActionsCarryNoPolicyVersion) {
+TEST_F(SegmentBuilderTest, AnOperatorsActionsAreMarkedInSegmentsOfTheirOwn) {
   TickRecord first = Tick(TickStep::kFirst);
   first.source = ActionSource::kRandom;
   builder_.Add(first);
@@ -188,8 +188,15 @@ TEST_F(SegmentBuilderTest, RandomAndOperatorActionsCarryNoPolicyVersion) {
   Add(TickStep::kMid);
   Add(TickStep::kLast);
   const std::vector<Segment> segments = Take();
-  ASSERT_EQ(segments.size(), 1u);
-  EXPECT_EQ(segments[0].policy_versions, (std::vector<uint64_t>{0, 0, 7}));
+  ASSERT_EQ(segments.size(), 3u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(segments[i].first_step, i);
+    EXPECT_EQ(segments[i].num_steps, 1);
+    EXPECT_EQ(segments[i].intervened, i == 1);
+    EXPECT_EQ(segments[i].policy_versions, (std::vector<uint64_t>{i == 2 ? 7u : 0u}));
+    EXPECT_EQ(segments[i].truncated, i == 2);
+  }
+  EXPECT_EQ(segments[1].observations, (std::vector<float>{2, -2, 3, -3}));
   EXPECT_EQ(builder_.counts().operator_rows, 1);
 }
 
