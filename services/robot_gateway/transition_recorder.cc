@@ -1,7 +1,5 @@
 #include "services/robot_gateway/transition_recorder.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -24,30 +22,10 @@ size_t NumFloats(const Segment& segment) {
 }  // namespace
 
 TransitionRecorder::TransitionRecorder(const Options& options, Parts parts)
-    : options_(options), parts_(std::move(parts)), builder_(options.segments) {}
-
-TransitionRecorder::~TransitionRecorder() { Drain(absl::Now()).IgnoreError(); }
-
-void TransitionRecorder::Start() {
-  absl::MutexLock lock(&join_mutex_);
-  if (!thread_.joinable()) {
-    thread_ = std::thread([this] { Run(); });
-  }
-}
-
-absl::Status TransitionRecorder::Drain(absl::Time deadline) {
-  {
-    absl::MutexLock lock(&mutex_);
-    stop_ = true;
-    deadline_ = std::min(deadline_, deadline);
-  }
-  absl::MutexLock join_lock(&join_mutex_);
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-  absl::MutexLock lock(&mutex_);
-  return end_status_;
-}
+    : options_(options),
+      parts_(std::move(parts)),
+      builder_(options.segments),
+      thread_("robot-record", [this] { return Run(); }) {}
 
 TransitionRecorder::Figures TransitionRecorder::figures() const {
   absl::MutexLock lock(&mutex_);
@@ -59,14 +37,10 @@ TickRecord TransitionRecorder::last_tick() const {
   return last_tick_;
 }
 
-void TransitionRecorder::Run() {
-  pthread_setname_np(pthread_self(), "robot-record");
+absl::Status TransitionRecorder::Run() {
   bool stop = false;
   while (!stop) {
-    {
-      absl::MutexLock lock(&mutex_);
-      stop = mutex_.AwaitWithTimeout(absl::Condition(&stop_), options_.interval);
-    }
+    stop = thread_.WaitForStop(options_.interval);
     // All that was pushed before the request to stop.
     const bool took = TakeTicks();
     CloseOldSegment(absl::Now());
@@ -80,29 +54,23 @@ void TransitionRecorder::Run() {
       Publish();
     }
   }
-  DrainWaiting();
+  return DrainWaiting();
 }
 
 // Tries until the deadline of the stop.
-void TransitionRecorder::DrainWaiting() {
+absl::Status TransitionRecorder::DrainWaiting() {
   bool done = waiting_.empty();
   while (!done) {
-    absl::Time deadline;
-    {
-      absl::MutexLock lock(&mutex_);
-      deadline = deadline_;
-    }
-    if (retry_at_ >= deadline) {
-      absl::MutexLock lock(&mutex_);
-      end_status_ = absl::Status(
+    if (retry_at_ >= thread_.deadline()) {
+      return absl::Status(
           current_.spool_status.code(),
           absl::StrCat(current_.rows_waiting, " rows were not spooled: ", current_.spool_status.message()));
-      return;
     }
     absl::SleepFor(retry_at_ - absl::Now());
     done = SpoolWaiting();
     Publish();
   }
+  return absl::OkStatus();
 }
 
 bool TransitionRecorder::TakeTicks() {

@@ -4,7 +4,6 @@
 #include <deque>
 #include <functional>
 #include <string>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -15,6 +14,7 @@
 #include "common/robot/recording/segment_builder.h"
 #include "common/robot/recording/tick_log.h"
 #include "common/robot/recording/tick_record.h"
+#include "services/robot_gateway/drained_thread.h"
 
 namespace demorl {
 
@@ -55,17 +55,15 @@ class TransitionRecorder {
   };
 
   TransitionRecorder(const Options& options, Parts parts);
-  ~TransitionRecorder();
-
   TransitionRecorder(const TransitionRecorder&) = delete;
   TransitionRecorder& operator=(const TransitionRecorder&) = delete;
 
-  void Start();
+  void Start() { thread_.Start(); }
 
   // Takes what is in the ring, truncates the running episode, spools all that, and ends the thread. After the
   // control loop has ended. Idempotent. RESOURCE_EXHAUSTED or another reason if the spool did not take
   // everything by the deadline.
-  absl::Status Drain(absl::Time deadline);
+  absl::Status Drain(absl::Time deadline) { return thread_.Drain(deadline); }
 
   Figures figures() const;
   // The newest tick taken; of index 0 and disarmed before the first.
@@ -77,8 +75,8 @@ class TransitionRecorder {
     int64_t rows = 0;
   };
 
-  void Run();
-  void DrainWaiting();
+  absl::Status Run();
+  absl::Status DrainWaiting();
   // False if the ring was empty.
   bool TakeTicks();
   void TakeTick(const TickRecord& record);
@@ -102,13 +100,9 @@ class TransitionRecorder {
   TickRecord newest_;
 
   mutable absl::Mutex mutex_;
-  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Time deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   Figures figures_ ABSL_GUARDED_BY(mutex_);
   TickRecord last_tick_ ABSL_GUARDED_BY(mutex_);
-  absl::Status end_status_ ABSL_GUARDED_BY(mutex_);
-  absl::Mutex join_mutex_;
-  std::thread thread_ ABSL_GUARDED_BY(join_mutex_);
+  DrainedThread thread_;  // the last: it ends before the rest
 };
 
 }  // namespace demorl

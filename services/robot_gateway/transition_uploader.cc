@@ -1,7 +1,5 @@
 #include "services/robot_gateway/transition_uploader.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -36,31 +34,8 @@ absl::StatusOr<TransitionChunk> DecodeRecord(const RecordSpool::Record& record) 
 }  // namespace
 
 TransitionUploader::TransitionUploader(const Options& options, Parts parts)
-    : options_(options), parts_(std::move(parts)) {
+    : options_(options), parts_(std::move(parts)), thread_("robot-upload", [this] { return Run(); }) {
   figures_.detail = "not started";
-}
-
-TransitionUploader::~TransitionUploader() { Drain(absl::Now()).IgnoreError(); }
-
-void TransitionUploader::Start() {
-  absl::MutexLock lock(&join_mutex_);
-  if (!thread_.joinable()) {
-    thread_ = std::thread([this] { Run(); });
-  }
-}
-
-absl::Status TransitionUploader::Drain(absl::Time deadline) {
-  {
-    absl::MutexLock lock(&mutex_);
-    stop_ = true;
-    deadline_ = std::min(deadline_, deadline);
-  }
-  absl::MutexLock join_lock(&join_mutex_);
-  if (thread_.joinable()) {
-    thread_.join();
-  }
-  absl::MutexLock lock(&mutex_);
-  return end_status_;
 }
 
 TransitionUploader::Figures TransitionUploader::figures() const {
@@ -68,24 +43,13 @@ TransitionUploader::Figures TransitionUploader::figures() const {
   return figures_;
 }
 
-bool TransitionUploader::stop_requested() const {
-  absl::MutexLock lock(&mutex_);
-  return stop_;
-}
-
-bool TransitionUploader::MustEnd() const {
-  absl::MutexLock lock(&mutex_);
-  return stop_ && absl::Now() >= deadline_;
-}
-
 void TransitionUploader::Describe(std::string detail) {
   absl::MutexLock lock(&mutex_);
   figures_.detail = std::move(detail);
 }
 
-void TransitionUploader::Run() {
-  pthread_setname_np(pthread_self(), "robot-upload");
-  while (!done_ && !MustEnd()) {
+absl::Status TransitionUploader::Run() {
+  while (!done_ && !thread_.MustEnd()) {
     const absl::Status refusal = UploadWithNewWriter();
     if (refusal.ok()) {
       break;
@@ -96,27 +60,17 @@ void TransitionUploader::Run() {
       absl::MutexLock lock(&mutex_);
       figures_.refusal = refusal;
     }
-    Rest(options_.retry_interval);
+    thread_.Rest(options_.retry_interval);
   }
   const int64_t left = parts_.spool->figures().records;
   absl::MutexLock lock(&mutex_);
   figures_.detail = "ended";
-  if (!done_) {
-    end_status_ = absl::DeadlineExceededError(
-        absl::StrCat(left, " records stay in the spool ", parts_.spool->folder().string(),
-                     " for the next start", figures_.refusal.ok() ? "" : ": ", figures_.refusal.message()));
+  if (done_) {
+    return absl::OkStatus();
   }
-}
-
-// Until the end of the drain at most.
-void TransitionUploader::Rest(absl::Duration duration) {
-  const absl::Time end = absl::Now() + duration;
-  absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithDeadline(absl::Condition(&stop_), end);
-  if (stop_) {
-    const auto never = [] { return false; };
-    mutex_.AwaitWithDeadline(absl::Condition(&never), std::min(end, deadline_));
-  }
+  return absl::DeadlineExceededError(
+      absl::StrCat(left, " records stay in the spool ", parts_.spool->folder().string(),
+                   " for the next start", figures_.refusal.ok() ? "" : ": ", figures_.refusal.message()));
 }
 
 absl::Status TransitionUploader::Judge(const absl::Status& status) {
@@ -139,7 +93,7 @@ absl::Status TransitionUploader::Judge(const absl::Status& status) {
 // Until replay has answered, and what it took in of earlier writers is durable.
 absl::Status TransitionUploader::WaitUntilReachable() {
   Describe("waiting for replay");
-  while (!MustEnd()) {
+  while (!thread_.MustEnd()) {
     absl::Status status = writer_->WaitForRowsAllowed(1, SliceEnd());
     if (status.ok()) {
       status = writer_->Flush(SliceEnd());
@@ -155,7 +109,7 @@ absl::Status TransitionUploader::WaitUntilReachable() {
 absl::Status TransitionUploader::UploadWithNewWriter() {
   writer_ = parts_.make_writer();
   RETURN_IF_ERROR(WaitUntilReachable());
-  if (MustEnd()) {
+  if (thread_.MustEnd()) {
     return absl::OkStatus();
   }
   {
@@ -167,7 +121,7 @@ absl::Status TransitionUploader::UploadWithNewWriter() {
   pending_.reset();
   CountDurable();
   sent_.clear();
-  while (!done_ && !MustEnd()) {
+  while (!done_ && !thread_.MustEnd()) {
     RETURN_IF_ERROR(Step());
   }
   return absl::OkStatus();
@@ -240,7 +194,7 @@ absl::Status TransitionUploader::Send() {
 }
 
 absl::Status TransitionUploader::WaitForMore() {
-  if (!stop_requested()) {
+  if (!thread_.stop_requested()) {
     parts_.spool->WaitBeyond(last_read_, SliceEnd());
     return absl::OkStatus();
   }

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -16,6 +15,7 @@
 #include "common/base/spool_delivery.h"
 #include "common/tensor/transition_chunk.h"
 #include "services/replay/replay_client.h"
+#include "services/robot_gateway/drained_thread.h"
 
 namespace demorl {
 
@@ -52,16 +52,14 @@ class TransitionUploader {
   };
 
   TransitionUploader(const Options& options, Parts parts);
-  ~TransitionUploader();
-
   TransitionUploader(const TransitionUploader&) = delete;
   TransitionUploader& operator=(const TransitionUploader&) = delete;
 
-  void Start();
+  void Start() { thread_.Start(); }
 
   // Sends what the spool holds and waits until that is durable, then ends the thread; after the recorder was
   // drained. Idempotent. DEADLINE_EXCEEDED if something stays in the spool, for the next start.
-  absl::Status Drain(absl::Time deadline);
+  absl::Status Drain(absl::Time deadline) { return thread_.Drain(deadline); }
 
   Figures figures() const;
 
@@ -75,7 +73,7 @@ class TransitionUploader {
     TransitionChunk chunk;
   };
 
-  void Run();
+  absl::Status Run();
   // Until the writer is refused (the reason), or the thread is to end (OK).
   absl::Status UploadWithNewWriter();
   absl::Status WaitUntilReachable();
@@ -87,11 +85,7 @@ class TransitionUploader {
   void CountDurable();
   // What a call of the writer said, without what trying again may mend.
   absl::Status Judge(const absl::Status& status);
-  void Rest(absl::Duration duration);
   void Describe(std::string detail);
-  // The deadline of the drain has passed.
-  bool MustEnd() const;
-  bool stop_requested() const;
 
   const Options options_;
   const Parts parts_;
@@ -105,12 +99,8 @@ class TransitionUploader {
   bool done_ = false;
 
   mutable absl::Mutex mutex_;
-  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Time deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   Figures figures_ ABSL_GUARDED_BY(mutex_);
-  absl::Status end_status_ ABSL_GUARDED_BY(mutex_);
-  absl::Mutex join_mutex_;
-  std::thread thread_ ABSL_GUARDED_BY(join_mutex_);
+  DrainedThread thread_;  // the last: it ends before the rest
 };
 
 }  // namespace demorl

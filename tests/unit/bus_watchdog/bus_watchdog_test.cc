@@ -20,9 +20,9 @@
 #include "common/robot/safety/bus_watchdog_client.h"
 #include "common/robot/transport/pty_pair.h"
 #include "common/robot/transport/serial_port.h"
+#include "tests/testing/counting_allocator.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/test_program.h"
-#include "tests/unit/env/counting_allocator.h"
 
 namespace demorl {
 namespace {

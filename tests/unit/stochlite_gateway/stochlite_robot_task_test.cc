@@ -7,8 +7,8 @@
 
 #include "common/env/registry.h"
 #include "gmock/gmock.h"
+#include "tests/testing/counting_allocator.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/env/counting_allocator.h"
 #include "tests/unit/stochlite_gateway/twin_robot.h"
 
 namespace demorl {

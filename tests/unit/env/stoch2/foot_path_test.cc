@@ -6,7 +6,7 @@
 
 #include "common/base/random.h"
 #include "gmock/gmock.h"
-#include "tests/unit/env/counting_allocator.h"
+#include "tests/testing/counting_allocator.h"
 
 namespace demorl::stoch2 {
 namespace {

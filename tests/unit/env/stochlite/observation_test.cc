@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "gmock/gmock.h"
-#include "tests/unit/env/counting_allocator.h"
+#include "tests/testing/counting_allocator.h"
 
 namespace demorl::stochlite {
 namespace {

@@ -7,8 +7,8 @@
 #include "gmock/gmock.h"
 #include "tests/fakes/fake_robot.h"
 #include "tests/fakes/policies.h"
+#include "tests/testing/counting_allocator.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/env/counting_allocator.h"
 
 namespace demorl {
 namespace {

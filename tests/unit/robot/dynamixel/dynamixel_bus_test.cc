@@ -9,8 +9,8 @@
 #include "common/robot/drivers/dynamixel/dynamixel_emulator.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/counting_allocator.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/env/counting_allocator.h"
 #include "tests/unit/robot/b3m/emulated_wire.h"
 
 namespace demorl {

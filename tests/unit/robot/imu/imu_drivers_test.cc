@@ -15,8 +15,8 @@
 #include "common/robot/drivers/imu/vectornav_imu.h"
 #include "common/robot/drivers/imu/xsens_emulator.h"
 #include "common/robot/drivers/imu/xsens_imu.h"
+#include "tests/testing/counting_allocator.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/env/counting_allocator.h"
 #include "tests/unit/robot/imu/fake_wire.h"
 
 namespace demorl {

@@ -10,8 +10,8 @@
 #include "common/robot/drivers/leg_udp/leg_bridge_server.h"
 #include "common/robot/drivers/leg_udp/leg_udp_bus.h"
 #include "gmock/gmock.h"
+#include "tests/testing/counting_allocator.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/env/counting_allocator.h"
 
 namespace demorl {
 namespace {

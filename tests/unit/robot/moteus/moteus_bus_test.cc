@@ -10,8 +10,8 @@
 #include "common/robot/drivers/moteus/moteus_emulator.h"
 #include "common/robot/drivers/moteus/moteus_faults.h"
 #include "gmock/gmock.h"
+#include "tests/testing/counting_allocator.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/env/counting_allocator.h"
 #include "tests/unit/robot/moteus/emulated_stream.h"
 
 namespace demorl {

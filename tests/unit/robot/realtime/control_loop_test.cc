@@ -7,8 +7,8 @@
 
 #include "common/base/clock.h"
 #include "gmock/gmock.h"
+#include "tests/testing/counting_allocator.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/env/counting_allocator.h"
 
 namespace demorl {
 namespace {

@@ -1,4 +1,4 @@
-#include "tests/unit/env/counting_allocator.h"
+#include "tests/testing/counting_allocator.h"
 
 #include <atomic>
 #include <cstdlib>
