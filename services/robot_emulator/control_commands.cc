@@ -31,12 +31,12 @@ absl::Status ParseNumber(absl::string_view text, double maximum, double* value) 
 
 absl::Status ControlCommands::Run(absl::string_view line) {
   const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
-  if (words.size() == 1 && words[0] == "place") {
-    return Place();
+  if (words.size() == 1 && (words[0] == "place" || words[0] == "topple")) {
+    return Move(words[0] == "place" ? robot_.place : robot_.topple);
   }
   if (words.size() < 2 || words.size() > 3) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'", line, "'; want `place`, or a fault, a port and its value"));
+        absl::StrCat("'", line, "'; want `place`, `topple`, or a fault, a port and its value"));
   }
   const std::vector<std::string>& names = robot_.port_names;
   const auto port = std::find(names.begin(), names.end(), words[1]);
@@ -47,11 +47,11 @@ absl::Status ControlCommands::Run(absl::string_view line) {
   return Change(port - names.begin(), words[0], words.size() == 3 ? words[2] : "");
 }
 
-absl::Status ControlCommands::Place() {
-  if (robot_.place == nullptr) {
-    return absl::InvalidArgumentError("this robot is bolted down: nobody can place it");
+absl::Status ControlCommands::Move(const std::function<void()>& move) {
+  if (move == nullptr) {
+    return absl::InvalidArgumentError("this robot is bolted down: nobody can move it");
   }
-  server_.Inspect(robot_.place);
+  server_.Inspect(move);
   return absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,7 +18,8 @@ namespace demorl {
 //   delay PORT MILLISECONDS          answers come late
 //   corrupt PORT SHARE               this share of answers with a flipped bit
 //   babble PORT BYTES                noise, per millisecond
-//   place                            somebody sets the robot on its feet
+//   topple                           somebody pushes the robot over
+//   place                            somebody sets it on its feet
 //
 // INVALID_ARGUMENT naming what was found and what is allowed.
 class ControlCommands {
@@ -29,7 +31,7 @@ class ControlCommands {
   absl::Status Run(absl::string_view line);
 
  private:
-  absl::Status Place();
+  absl::Status Move(const std::function<void()>& move);
   absl::Status Change(size_t port, absl::string_view what, absl::string_view value);
 
   EmulatorServer& server_;

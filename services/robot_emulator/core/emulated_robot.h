@@ -18,9 +18,10 @@ struct EmulatedRobot {
   // Of each device's port: "bus0", "imu".
   std::vector<std::string> port_names;
   absl::Duration step;
-  // Sets the robot on its feet, at rest, where it began; to be called where the plant may be changed. Empty
-  // for one that cannot fall.
+  // Set the robot on its feet, and lay it on its side, at rest, where it began; to be called where the plant
+  // may be changed. Empty for one that cannot fall.
   std::function<void()> place;
+  std::function<void()> topple;
 };
 
 struct EmulatedRobotOptions {

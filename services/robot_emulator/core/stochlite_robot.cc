@@ -13,6 +13,7 @@
 #include "common/env/mj_handles.h"
 #include "common/env/tasks/stochlite/leg_kinematics.h"
 #include "common/env/tasks/stochlite/model_randomiser.h"
+#include "common/env/tasks/stochlite/stochlite_variants.h"
 #include "common/env/tasks/stochlite/trot_generator.h"
 #include "common/robot/drivers/b3m/b3m_emulator.h"
 #include "common/robot/drivers/imu/xsens_emulator.h"
@@ -30,6 +31,8 @@ constexpr double kMaxSlopeDeg = 30;
 constexpr char kTorso[] = "torso";
 // Hips lie this much below the torso's origin.
 constexpr double kHipDropM = 0.005;
+// Of a torso on its side, with the legs of that side spread.
+constexpr double kLyingHeightM = 0.2;
 
 // Where a leg's links run into each other, a little outside what the gait can ask for; own figures. The model
 // itself stops the abduction.
@@ -51,17 +54,25 @@ absl::StatusOr<MjModelHandle> MakeModel(double slope_rad) {
   return model;
 }
 
-// On its feet along the slope, as an episode of the twin begins.
-void PlaceOnFeet(MujocoPlant* plant, double slope_rad) {
+// Puts the torso this high over the slope's beginning, along the slope but for `roll_rad`; all is at rest.
+void PutTorso(MujocoPlant* plant, double slope_rad, double height_m, double roll_rad) {
   mjData& data = plant->data();
-  mj_resetData(&plant->model(), &data);
-  const double height = kHipDropM - TrotGenerator::kStanceHeight_m;
-  const std::array<double, 7> pose = {
-      -height * std::sin(slope_rad), 0, height * std::cos(slope_rad), std::cos(slope_rad / 2), 0,
-      -std::sin(slope_rad / 2),      0};
-  const int torso = mj_name2id(&plant->model(), mjOBJ_JOINT, kTorso);
-  std::ranges::copy(pose, data.qpos + plant->model().jnt_qposadr[torso]);
-  plant->Place(stochlite::SolveLegs(TrotGenerator(0.01).feet_m()));
+  const int joint = mj_name2id(&plant->model(), mjOBJ_JOINT, kTorso);
+  double* pose = data.qpos + plant->model().jnt_qposadr[joint];
+  pose[0] = -height_m * std::sin(slope_rad);
+  pose[1] = 0;
+  pose[2] = height_m * std::cos(slope_rad);
+  const double pitch[4] = {std::cos(slope_rad / 2), 0, -std::sin(slope_rad / 2), 0};
+  const double roll[4] = {std::cos(roll_rad / 2), std::sin(roll_rad / 2), 0, 0};
+  mju_mulQuat(pose + 3, pitch, roll);
+  mju_zero(data.qvel, plant->model().nv);
+  mj_forward(&plant->model(), &data);
+}
+
+// As an episode of the twin begins.
+void PlaceOnFeet(MujocoPlant* plant, double slope_rad) {
+  plant->Place(stochlite::SolveLegs(TrotGenerator(stochlite::kControlPeriod_s).feet_m()));
+  PutTorso(plant, slope_rad, kHipDropM - TrotGenerator::kStanceHeight_m, 0);
 }
 
 // Three servos of a leg on a wire of their own.
@@ -95,6 +106,9 @@ absl::StatusOr<EmulatedRobot> MakeEmulatedStochLite(const EmulatedRobotOptions& 
   robot.devices.push_back(std::make_unique<XsensEmulator>(XsensEmulatorOptions{}, std::move(imu)));
   robot.port_names.push_back("imu");
   robot.place = [plant = plant.get(), slope_rad] { PlaceOnFeet(plant, slope_rad); };
+  robot.topple = [plant = plant.get(), slope_rad] {
+    PutTorso(plant, slope_rad, kLyingHeightM, std::numbers::pi / 2);
+  };
   robot.place();
   robot.plant = std::move(plant);
   return robot;

@@ -77,17 +77,13 @@ TEST_F(ControlCommandsTest, AReplugBringsAPulledCableBackAtANewPath) {
 
 TEST_F(ControlCommandsTest, SomebodySetsAFallenRobotOnItsFeet) {
   Start("stochlite");
-  server_->Inspect([&] {
-    mjData& data = static_cast<MujocoPlant&>(*robot_.plant).data();
-    const double on_its_side[] = {0, 0, 0.15, std::sqrt(0.5), std::sqrt(0.5), 0, 0};
-    std::copy(std::begin(on_its_side), std::end(on_its_side), data.qpos);
-  });
+  ASSERT_OK(commands_->Run("topple"));
   ASSERT_LT(Uprightness(), 0.5);
   ASSERT_OK(commands_->Run("place"));
   EXPECT_GT(Uprightness(), 0.9);
 }
 
-TEST_F(ControlCommandsTest, NobodyPlacesARobotThatIsBoltedDown) {
+TEST_F(ControlCommandsTest, NobodyMovesARobotThatIsBoltedDown) {
   EXPECT_THAT(commands_->Run("place"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("bolted down")));
 }

@@ -160,6 +160,24 @@ TEST_F(EmulatedStochLiteTest, StandsUpFromWhereItSankInTheMiddleOfAStep) {
   }
 }
 
+TEST_F(EmulatedStochLiteTest, LiesOnItsSideUntilSomebodyPlacesIt) {
+  Make(0);
+  for (const int num_ticks : {10, 20, 30}) {
+    robot_.place();
+    TrotGenerator generator(0.01);
+    for (int tick = 0; tick < num_ticks; ++tick) {
+      MoveTo(stochlite::SolveLegs(generator.Step(Forward())));
+    }
+    robot_.topple();
+    StandUp(absl::Seconds(3));
+    EXPECT_GT(std::abs(MeasuredAttitude().roll_rad), 0.6) << num_ticks;
+    robot_.place();
+    StandUp(absl::Milliseconds(500));
+    EXPECT_LT(std::abs(MeasuredAttitude().roll_rad), 0.05);
+    EXPECT_NEAR(body().qpos[2], 0.255, 0.02);
+  }
+}
+
 TEST_F(EmulatedStochLiteTest, JointsAreNumberedThroughTheLegs) {
   Make(0);
   for (int joint = 0; joint < kNumJoints; ++joint) {
