@@ -89,10 +89,21 @@ absl::Status DemoOperator::RecoverFromLimit(const State& state) {
   }
   ++num_cleared_limits_;
   RETURN_IF_ERROR(ClearFault(absl::Seconds(20)));
+  RETURN_IF_ERROR(Place());
   return Arm();
 }
 
+absl::Status DemoOperator::Place() {
+  if (place_ == nullptr) {
+    return absl::OkStatus();
+  }
+  ++num_placed_;
+  return place_();
+}
+
 absl::Status DemoOperator::KeepArmed(absl::Duration duration) {
+  uint64_t num_rows = 0;
+  absl::Time last_row = absl::Now();
   for (const absl::Time end = absl::Now() + duration; absl::Now() < end;) {
     if (stop_.WaitFor(kLookInterval)) {
       return absl::CancelledError("stopped");
@@ -105,6 +116,13 @@ absl::Status DemoOperator::KeepArmed(absl::Duration duration) {
       return renewed;
     } else if (state.state() != pb::ROBOT_STATE_ARMED) {
       return absl::InternalError(absl::StrCat("the robot is not armed any more: ", StateLine(state)));
+    }
+    if (state.rows_recorded() != num_rows) {
+      num_rows = state.rows_recorded();
+      last_row = absl::Now();
+    } else if (absl::Now() - last_row > kLongestReset) {
+      RETURN_IF_ERROR(Place());
+      last_row = absl::Now();
     }
   }
   return absl::OkStatus();

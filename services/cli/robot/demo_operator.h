@@ -1,9 +1,10 @@
 #pragma once
 
-#include <atomic>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
-#include <thread>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -18,8 +19,14 @@ namespace demorl {
 // stop. Of one thread.
 class DemoOperator {
  public:
-  DemoOperator(std::shared_ptr<grpc::Channel> channel, const std::string& run_id, StopToken stop)
-      : client_(std::move(channel), run_id), stop_(std::move(stop)) {}
+  // How a robot that has fallen is set on its feet; empty for one that cannot fall.
+  using PlaceRobot = std::function<absl::Status()>;
+  // A robot on its feet comes to its next episode within this.
+  static constexpr absl::Duration kLongestReset = absl::Seconds(5);
+
+  DemoOperator(std::shared_ptr<grpc::Channel> channel, const std::string& run_id, PlaceRobot place,
+               StopToken stop)
+      : client_(std::move(channel), run_id), place_(std::move(place)), stop_(std::move(stop)) {}
 
   RobotGatewayClient& client() { return client_; }
 
@@ -30,6 +37,7 @@ class DemoOperator {
   absl::Status Arm();
 
   // For this long, whatever limits the robot meets: those are cleared, counted, and the robot is armed again.
+  // A robot that does not come to its next episode lies somewhere: it is placed, and counted.
   absl::Status KeepArmed(absl::Duration duration);
 
   // Waits for the state; `reason` as the gateway says it, any when empty.
@@ -44,6 +52,7 @@ class DemoOperator {
   absl::Status WaitUntilDurable(absl::Duration patience);
 
   int num_cleared_limits() const { return num_cleared_limits_; }
+  int num_placed() const { return num_placed_; }
 
  private:
   using State = demorl::gateway::v1::WatchStateResponse;
@@ -51,11 +60,14 @@ class DemoOperator {
   absl::Status WaitFor(const std::string& what, absl::Duration patience,
                        const std::function<bool(const State&)>& seen);
   absl::Status RecoverFromLimit(const State& state);
+  absl::Status Place();
 
   RobotGatewayClient client_;
+  const PlaceRobot place_;
   const StopToken stop_;
   uint64_t lease_id_ = 0;
   int num_cleared_limits_ = 0;
+  int num_placed_ = 0;
 };
 
 }  // namespace demorl

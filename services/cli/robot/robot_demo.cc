@@ -35,8 +35,27 @@ using ::demorl::config::v1::RunConfig;
 
 constexpr absl::Duration kTendInterval = absl::Milliseconds(50);
 constexpr absl::Duration kPatience = absl::Seconds(30);
+// More than a robot that fell had still under way.
+constexpr uint64_t kRowsOfGoingOn = 100;
 // Of a whole learning run; the demonstration ends long before.
 constexpr int64_t kEnvironmentSteps = 1'000'000;
+
+// What the demonstration must know of a robot beside its configuration.
+struct DemoRobot {
+  std::string environment_id;
+  // Somebody sets it on its feet then.
+  bool can_fall = false;
+};
+
+absl::StatusOr<DemoRobot> FindDemoRobot(const std::string& name) {
+  if (name == "leg") {
+    return DemoRobot{.environment_id = "Leg2R-v0"};
+  }
+  if (name == "stochlite") {
+    return DemoRobot{.environment_id = "StochLite-v0", .can_fall = true};
+  }
+  return absl::NotFoundError(absl::StrCat("no robot '", name, "'; known are leg and stochlite"));
+}
 
 void Say(const std::string& text) {
   std::printf("%s  %s\n", absl::FormatTime("%H:%M:%S", absl::Now(), absl::LocalTimeZone()).c_str(),
@@ -115,11 +134,10 @@ class DemoProcesses {
   std::thread thread_;
 };
 
-absl::StatusOr<RunConfig> MakeConfig(const RobotDemoOptions& options) {
+absl::StatusOr<RunConfig> MakeConfig(const RobotDemoOptions& options, const DemoRobot& robot) {
   ASSIGN_OR_RETURN(const fs::path presets, FindPresetsFolder());
-  const bool leg = options.robot == "leg";
   RunRequest request{
-      .environment_id = leg ? "Leg2R-v0" : "StochLite-v0",
+      .environment_id = robot.environment_id,
       .config_file =
           (presets.parent_path() / "robots" / absl::StrCat(options.robot, "_emulated.textproto")).string(),
       .environment_steps = kEnvironmentSteps,
@@ -146,20 +164,25 @@ SupervisedProgram EmulatorProgram(const RobotDemoOptions& options, const fs::pat
 // The mishaps, and what must come of each.
 class Demo {
  public:
-  Demo(const RobotDemoOptions& options, const fs::path& folder, RunConfig config, DemoProcesses* processes,
-       StopToken stop)
+  Demo(const RobotDemoOptions& options, const DemoRobot& robot, const fs::path& folder, RunConfig config,
+       DemoProcesses* processes, StopToken stop)
       : learn_time_(options.brief ? absl::Seconds(8) : absl::Seconds(options.learn_s)),
+        can_fall_(robot.can_fall),
         folder_(folder),
         config_(std::move(config)),
         gateway_(GatewayOf(config_)),
         stop_(stop),
         processes_(*processes),
-        operator_(MakeChannel(MutableServerConfig(gateway_, &config_)->address()), config_.run_id(), stop),
+        operator_(MakeChannel(MutableServerConfig(gateway_, &config_)->address()), config_.run_id(),
+                  SetOnItsFeet(), stop),
         replay_(MakeChannel(config_.services().replay().address()), config_.run_id()) {}
 
   absl::Status Run() {
     RETURN_IF_ERROR(Begin());
     RETURN_IF_ERROR(PullCable());
+    if (can_fall_) {
+      RETURN_IF_ERROR(FallOver());
+    }
     RETURN_IF_ERROR(KillWhileRobotGoesOn("sac_learner"));
     RETURN_IF_ERROR(KillWhileRobotGoesOn("replay"));
     RETURN_IF_ERROR(KillGateway());
@@ -169,6 +192,10 @@ class Demo {
   }
 
  private:
+  DemoOperator::PlaceRobot SetOnItsFeet() {
+    return can_fall_ ? [this] { return TellEmulator("place"); } : DemoOperator::PlaceRobot();
+  }
+
   absl::Status Begin() {
     RETURN_IF_ERROR(operator_.WaitUntilThere(absl::Seconds(60)));
     ASSIGN_OR_RETURN(const RobotCheck check, CheckRobot(operator_.client(), "robot-demo", stop_));
@@ -193,19 +220,36 @@ class Demo {
     return absl::OkStatus();
   }
 
-  absl::Status SwitchFault(const std::string& line) {
+  absl::Status TellEmulator(const std::string& line) {
     return AppendToFile(folder_ / "ports" / "control", line + "\n");
   }
 
   absl::Status PullCable() {
     const std::string port = fs::path(config_.robot().bus().ports(0)).filename().string();
-    RETURN_IF_ERROR(SwitchFault("unplug " + port));
+    RETURN_IF_ERROR(TellEmulator("unplug " + port));
     RETURN_IF_ERROR(operator_.Expect(pb::ROBOT_STATE_FAULT, "replies_lost", kPatience));
     RETURN_IF_ERROR(Tell("cable pulled"));
     RETURN_IF_ERROR(operator_.ExpectArmRefused());
-    RETURN_IF_ERROR(SwitchFault("replug " + port));
+    RETURN_IF_ERROR(TellEmulator("replug " + port));
     RETURN_IF_ERROR(operator_.ClearFault(kPatience));
     return Learn("cable back, cleared, armed again");
+  }
+
+  // It must wait, lying, for somebody to set it on its feet, and then go on.
+  absl::Status FallOver() {
+    const int num_placed = operator_.num_placed();
+    ASSIGN_OR_RETURN(const pb::WatchStateResponse before, operator_.client().GetState());
+    RETURN_IF_ERROR(TellEmulator("topple"));
+    RETURN_IF_ERROR(operator_.KeepArmed(2 * DemoOperator::kLongestReset + learn_time_));
+    if (operator_.num_placed() == num_placed) {
+      return absl::InternalError("the robot was pushed over and did not wait for help");
+    }
+    ASSIGN_OR_RETURN(const pb::WatchStateResponse after, operator_.client().GetState());
+    if (after.rows_recorded() < before.rows_recorded() + kRowsOfGoingOn) {
+      return absl::InternalError(
+          absl::StrCat("the robot did not go on when it was set on its feet: ", StateLine(after)));
+    }
+    return Tell("pushed over, set on its feet");
   }
 
   absl::Status KillWhileRobotGoesOn(const std::string& service) {
@@ -253,12 +297,13 @@ class Demo {
       return absl::DataLossError(absl::StrCat(audit.violations_size(), " violations; want none"));
     }
     ASSIGN_OR_RETURN(const auto table, replay_.GetTable("env"));
-    Say(absl::StrFormat("audit clean: %d rows in table env; limits met while learning: %d",
-                        table.rows_inserted(), operator_.num_cleared_limits()));
+    Say(absl::StrFormat("audit clean: %d rows in table env; limits met while learning: %d, placed: %d",
+                        table.rows_inserted(), operator_.num_cleared_limits(), operator_.num_placed()));
     return table.rows_inserted() > 0 ? absl::OkStatus() : absl::DataLossError("no row has arrived");
   }
 
   const absl::Duration learn_time_;
+  const bool can_fall_;
   const fs::path folder_;
   RunConfig config_;
   const std::string gateway_;
@@ -271,7 +316,8 @@ class Demo {
 }  // namespace
 
 absl::Status RunRobotDemo(const RobotDemoOptions& options, const StopToken& stop) {
-  ASSIGN_OR_RETURN(const RunConfig asked, MakeConfig(options));
+  ASSIGN_OR_RETURN(const DemoRobot robot, FindDemoRobot(options.robot));
+  ASSIGN_OR_RETURN(const RunConfig asked, MakeConfig(options, robot));
   ASSIGN_OR_RETURN(const std::unique_ptr<RunFolder> run, RunFolder::Open(options.folder, asked));
   const fs::path folder = fs::absolute(run->path());
   RunConfig config = run->config();
@@ -283,7 +329,7 @@ absl::Status RunRobotDemo(const RobotDemoOptions& options, const StopToken& stop
   programs.insert(programs.begin(), EmulatorProgram(options, folder));
   DemoProcesses processes(std::move(programs));
   RETURN_IF_ERROR(processes.Start());
-  absl::Status outcome = Demo(options, folder, config, &processes, stop).Run();
+  absl::Status outcome = Demo(options, robot, folder, config, &processes, stop).Run();
   const absl::Status stopped = processes.Stop();
   RemoveServicesFile(folder);
   outcome.Update(stopped);
