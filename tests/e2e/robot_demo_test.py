@@ -18,7 +18,7 @@ class RobotDemoTest(RunTest):
     def come_through_all_mishaps(self, robot, more_lines):
         run = self.folder / robot
         process = self.start("robot-demo", robot, "--short", "--out", run)
-        output, _ = process.communicate(timeout=180)
+        output, _ = process.communicate(timeout=380)
         self.assertEqual(process.returncode, 0, output)
         for line in ["GO", f"cable pulled: {robot}: fault: replies_lost",
                      "sac_learner killed; the robot went on", "replay killed; the robot went on",
