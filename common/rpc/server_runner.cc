@@ -16,6 +16,7 @@
 #include "common/rpc/call_metrics.h"
 #include "common/rpc/control_service.h"
 #include "common/rpc/grpc_settings.h"
+#include "common/rpc/service_manager.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
@@ -91,7 +92,9 @@ class ServerRunnerImpl final : public ServerRunner {
                    absl::FormatDuration(options_.drain_timeout));
       RequestDrain();
     });
+    NotifyReady(absl::StrCat("listening on port ", port_));
     drain_requested_.WaitForNotification();
+    NotifyStopping();
     const absl::Status status = Shutdown();
     if (!status.ok()) {
       spdlog::error("the drain ended with {}", status.ToString());
@@ -146,6 +149,7 @@ class ServerRunnerImpl final : public ServerRunner {
     const StopToken stop = stop_.token();
     while (!stop.WaitFor(kHealthPeriod)) {
       UpdateHealth();
+      NotifyAlive();
     }
   }
 

@@ -64,17 +64,23 @@ function(demorl_cc_library)
   add_library(demorl::${ARG_NAME} ALIAS demorl_${ARG_NAME})
 endfunction()
 
+# PACKAGE: which of the packages of deploy/packages it goes into; services when not given.
 function(demorl_cc_binary)
-  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;PACKAGE" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE demorl_options ${ARG_DEPS})
   if(ARG_NAME MATCHES "_bench$")
     add_dependencies(benches ${ARG_NAME})
     return()
   endif()
-  set_target_properties(${ARG_NAME} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  if(NOT ARG_PACKAGE)
+    set(ARG_PACKAGE services)
+  endif()
+  if(NOT ARG_PACKAGE STREQUAL gateway) # whose programs know no simulator
+    set_target_properties(${ARG_NAME} PROPERTIES INSTALL_RPATH "$ORIGIN/../${DEMORL_PRIVATE_LIBDIR}")
+  endif()
   add_dependencies(binaries ${ARG_NAME})
-  install(TARGETS ${ARG_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS ${ARG_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${ARG_PACKAGE})
 endfunction()
 
 # Sets `out` to whether one of the libraries after it links demorl::torch, itself or through others of ours.
