@@ -1,7 +1,7 @@
-"""Alerts that real faults make fire: services killed or stopped, a cut connection, a damaged file, weights that run away.
+"""Alerts that real faults make fire: services killed or stopped, a full disk, a cut connection, a damaged file, weights that run away.
 
-The alerts are ours with their minutes made shorter (20 times). Takes about six minutes; needs the programs (DEMORL_BIN) and
-Debian's prometheus. Run by tools/check-deploy.
+The alerts are ours with their minutes made shorter (20 times). Takes about eight minutes; needs the programs (DEMORL_BIN),
+Debian's prometheus, and unshare for a disk of its own. Run by tools/check-deploy.
 """
 
 import os
@@ -17,6 +17,8 @@ from scraped_run import SIMULATED, Prometheus, ScrapedRunTest, faster_rules, fre
 from support import BIN, SMALL, wait_until
 
 FACTOR = 20
+# Less than RocksDB would set aside for its log, so that the disk is as full for replay as for the others.
+DISK_MIB = 32
 
 
 class CuttableLink:
@@ -63,8 +65,8 @@ class FaultsTest(ScrapedRunTest):
         wait_until(lambda: self.all_run() and not set(names) & self.prometheus.firing(**labels),
                    f"{', '.join(names)} to end {labels}", 200)
 
-    def start_small_run(self, *arguments):
-        self.scrape(self.start_up("ill", SIMULATED, *SMALL, "--algorithm", "mdemorl", *arguments))
+    def start_small_run(self, *arguments, prefix=()):
+        self.scrape(self.start_up("ill", SIMULATED, *SMALL, "--algorithm", "mdemorl", *arguments, prefix=prefix))
         self.wait_for("demorl_sac_learner_updates_total > 100")
 
     def test_stopped_and_killed_services(self):
@@ -105,6 +107,24 @@ class FaultsTest(ScrapedRunTest):
         children = subprocess.run(["pgrep", "-f", f"demorl-{service.replace('_', '-')} --config {self.folder}/"],
                                   capture_output=True, text=True, check=True)
         self.pids["ill", service] = int(children.stdout.split()[0])
+
+    def test_a_full_disk(self):
+        disk = self.folder / "disk"
+        disk.mkdir()
+        mount = f'mount -t tmpfs -o size={DISK_MIB}m tmpfs {disk} && exec "$@"'
+        folders = [part for service in ("replay", "snapshot", "sac_learner")
+                   for part in ("--set", f"services.{service}.data_dir={disk / service}")]
+        self.start_small_run(*folders, prefix=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"])
+        inside = f"/proc/{self.pids['ill', 'replay']}/root{disk}"
+        self.assertTrue(os.path.ismount(inside))
+        with open(f"{inside}/everything", "wb", buffering=0) as file, self.assertRaisesRegex(OSError, "No space left"):
+            while True:
+                file.write(bytes(4096))
+        self.wait_firing("DemorlReplayNotDurable", job="replay")
+        self.wait_firing("DemorlCheckpointFailing", "DemorlSnapshotPublishFailing", job="sac_learner")
+        self.wait_firing("DemorlCallsFailing")  # each publication is one
+        os.unlink(f"{inside}/everything")
+        self.wait_over("DemorlReplayNotDurable", "DemorlSnapshotPublishFailing")
 
     def test_an_actor_that_gets_no_policies(self):
         targets = self.start_up("ill", SIMULATED, *SMALL, "--algorithm", "mdemorl")

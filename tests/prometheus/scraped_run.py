@@ -96,12 +96,14 @@ class ScrapedRunTest(RunTest):
             self.prometheus.stop()
         super().tearDown()
 
-    def start_up(self, run, services, *arguments):
-        """Starts `demorl up` and answers with its targets for Prometheus."""
+    def start_up(self, run, services, *arguments, prefix=()):
+        """Starts `demorl up`, after the words of `prefix`, and answers with its targets for Prometheus."""
         addresses = {service: f"127.0.0.1:{free_port()}" for service in services}
         settings = [part for service, address in addresses.items()
                     for part in ("--set", f"services.{service}.metrics_address={address}")]
-        process = self.start("up", *arguments, *settings, "--steps", "100000", "--out", self.folder / run)
+        command = [*prefix, BIN / "demorl", "up", *arguments, *settings, "--steps", "100000", "--out", self.folder / run]
+        process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.processes.append(process)
         for service, pid in service_pids(process, services).items():
             self.pids[run, service] = pid
         output = self.outputs[process] = []

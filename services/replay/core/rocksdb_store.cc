@@ -1,6 +1,8 @@
 #include "services/replay/core/rocksdb_store.h"
 
 #include <algorithm>
+#include <cstdarg>
+#include <memory>
 #include <system_error>
 
 #include "absl/strings/numbers.h"
@@ -9,6 +11,7 @@
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
 #include "rocksdb/db.h"
+#include "rocksdb/env.h"
 #include "rocksdb/utilities/checkpoint.h"
 #include "rocksdb/write_batch.h"
 
@@ -29,6 +32,14 @@ absl::Status FromRocksDb(const rocksdb::Status& status, const std::filesystem::p
   return absl::InternalError(message);
 }
 
+// RocksDB's own log would lie on the disk of the data, and RocksDB 7.8 aborts when it has more to say to a
+// log that could not be written: a full disk would end the process. What goes wrong is in the statuses.
+class NoLog final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
+
 rocksdb::Options StoreOptions() {
   rocksdb::Options options;
   options.create_if_missing = true;
@@ -36,8 +47,7 @@ rocksdb::Options StoreOptions() {
   options.write_buffer_size = 32 << 20;
   options.max_background_jobs = 2;
   options.max_open_files = 256;
-  options.keep_log_file_num = 4;
-  options.info_log_level = rocksdb::WARN_LEVEL;
+  options.info_log = std::make_shared<NoLog>();
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   return options;
 }

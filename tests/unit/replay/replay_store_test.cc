@@ -1,4 +1,6 @@
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 
@@ -291,6 +293,43 @@ TEST_F(RocksDbStoreTest, ACheckpointIsAWholeStoreAndTheOriginalGoesOn) {
   auto copy = Open(folder_ / "copy");
   EXPECT_EQ(RowsInserted(*copy, "env"), 3);
   EXPECT_EQ(RowsInserted(*core, "env"), 6);
+}
+
+// As a full disk does: no file may grow.
+class NoFileGrows {
+ public:
+  NoFileGrows() : handler_(signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit none = {.rlim_cur = 0, .rlim_max = before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~NoFileGrows() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  sighandler_t handler_;
+};
+
+TEST_F(RocksDbStoreTest, OutlivesAFullDiskAndWritesWhenThereIsSpaceAgain) {
+  auto store = OpenRocksDbStore(folder_);
+  ASSERT_OK(store);
+  const auto change = [](const std::string& key) { return KvChange{.key = key, .value = "value"}; };
+  ASSERT_OK((*store)->Write({change("before")}));
+  {
+    const NoFileGrows full;
+    EXPECT_FALSE((*store)->Write({change("lost")}).ok());
+    EXPECT_FALSE((*store)->Write({change("lost")}).ok());  // it opens the store anew
+  }
+  ASSERT_OK((*store)->Write({change("after")}));
+  std::vector<std::string> keys;
+  ASSERT_OK((*store)->Scan("", [&keys](absl::string_view key, absl::string_view) {
+    keys.emplace_back(key);
+    return absl::OkStatus();
+  }));
+  EXPECT_THAT(keys, ElementsAre("after", "before"));
 }
 
 TEST_F(RocksDbStoreTest, SaysWhatItCannotOpen) {
