@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/clock.h"
 #include "common/rpc/grpc_status.h"
 
 namespace demorl {
@@ -85,7 +85,7 @@ class AllInstruments {
 class CallTimer final : public Interceptor {
  public:
   CallTimer(MethodInstruments& instruments, InterceptionHookPoints end)
-      : instruments_(instruments), end_(end), start_(absl::Now()) {
+      : instruments_(instruments), end_(end), start_(RealClock::Get().Now()) {
     instruments_.Started();
   }
 
@@ -94,7 +94,7 @@ class CallTimer final : public Interceptor {
       const int code = end_ == InterceptionHookPoints::PRE_SEND_STATUS
                            ? methods->GetSendStatus().error_code()
                            : methods->GetRecvStatus()->error_code();
-      instruments_.Ended(code, absl::Now() - start_);
+      instruments_.Ended(code, RealClock::Get().Now() - start_);
     }
     methods->Proceed();
   }
@@ -102,7 +102,7 @@ class CallTimer final : public Interceptor {
  private:
   MethodInstruments& instruments_;
   const InterceptionHookPoints end_;
-  const absl::Time start_;
+  const absl::Duration start_;
 };
 
 class ServerCallMetrics final : public grpc::experimental::ServerInterceptorFactoryInterface {

@@ -1,6 +1,7 @@
 #include "common/metrics/metrics.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -96,6 +97,11 @@ TEST(ProcessFiguresTest, FollowWhatTheProcessDoes) {
   std::vector<char> memory(64 << 20, 1);
   ASSERT_OK_AND_ASSIGN(const ProcessFigures after, ReadProcessFigures());
   EXPECT_EQ(after.open_fds, before.open_fds + 1);
+  int num_open = 0;
+  for (int i = 0; i < 1024; ++i) {
+    num_open += ::fcntl(i, F_GETFD) >= 0 ? 1 : 0;
+  }
+  EXPECT_EQ(after.open_fds, num_open);
   EXPECT_LE(after.open_fds, after.max_fds);
   EXPECT_GT(after.resident_memory_bytes, before.resident_memory_bytes + (32 << 20));
   EXPECT_GE(after.cpu_seconds, before.cpu_seconds);
