@@ -11,6 +11,7 @@ std::string RunConfigHash(const demorl::config::v1::RunConfig& config) {
   demorl::config::v1::RunConfig relevant = config;
   relevant.clear_run_id();
   relevant.clear_services();
+  relevant.clear_security();
   return ConfigHash(relevant);
 }
 
