@@ -108,3 +108,52 @@ show_progress() {
   done
   if [[ -n $said && -t 2 ]]; then printf '\r\e[K' >&2; fi
 }
+
+# A series of checks: begin_checks FOLDER for their logs, check NAME COMMAND... for each, end_checks. Where names is a
+# non-empty array, only checks whose name contains one of its elements run.
+names=()
+begin_checks() {
+  logs=$1
+  failures=()
+  skipped=()
+  rm -rf "$logs"
+  mkdir -p "$logs"
+}
+
+# One line when it passes, with the last of its log; all of its log's end when it fails.
+check() {
+  local name=$1 log started=$SECONDS
+  log=$logs/${name//[^A-Za-z0-9]/-}.log
+  shift
+  is_wanted "$name" || {
+    skipped+=("$name")
+    return
+  }
+  if "$@" >"$log" 2>&1; then
+    printf 'ok    %-46s %4d s  %s\n' "$name" $((SECONDS - started)) "$(tail -n1 "$log" | cut -c1-80)"
+  else
+    printf 'FAIL  %-46s %4d s\n' "$name" $((SECONDS - started))
+    tail -n 150 "$log"
+    failures+=("$name")
+  fi
+}
+
+is_wanted() {
+  local wanted
+  ((${#names[@]} == 0)) && return
+  for wanted in "${names[@]}"; do
+    [[ $1 == *"$wanted"* ]] && return
+  done
+  return 1
+}
+
+end_checks() {
+  [[ -n $(ls -A "$logs") ]] || die "no check is named like '${names[*]}'; there are: $(join_names "${skipped[@]}")"
+  ((${#failures[@]} == 0)) || die "failed: $(join_names "${failures[@]}")"
+}
+
+join_names() {
+  local joined
+  joined=$(printf '%s; ' "$@")
+  echo "${joined%; }"
+}
