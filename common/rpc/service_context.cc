@@ -12,6 +12,7 @@ std::string RunConfigHash(const demorl::config::v1::RunConfig& config) {
   relevant.clear_run_id();
   relevant.clear_services();
   relevant.clear_security();
+  relevant.clear_tracing();
   return ConfigHash(relevant);
 }
 

@@ -50,8 +50,8 @@ absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunCon
                                                 std::shared_ptr<grpc::Channel> snapshot,
                                                 std::shared_ptr<grpc::Channel> mpc_rollout = nullptr);
 
-// Hash over all that shapes the result of a run: run_id, security, and the addresses and folders of services
-// do not count.
+// Hash over all that shapes the result of a run: run_id, security, tracing, and the addresses and folders of
+// services do not count.
 std::string RunConfigHash(const demorl::config::v1::RunConfig& config);
 
 // The main function of a service: flags --config, --override (repeatable) and --port; loads the RunConfig,

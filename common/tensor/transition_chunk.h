@@ -4,6 +4,8 @@
 #include <optional>
 #include <vector>
 
+#include "common/base/trace_context.h"
+
 namespace demorl {
 
 // Where a row of D_MPC comes from.
@@ -41,6 +43,8 @@ struct TransitionChunk {
   int observation_size = 0;
   int action_size = 0;
   std::vector<Segment> segments;
+  // Where the chunk is traced: the span in which it was collected.
+  std::optional<TraceContext> trace;
 
   int num_rows() const;
 };

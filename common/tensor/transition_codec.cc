@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/tensor/trace_codec.h"
 
 namespace demorl {
 namespace {
@@ -174,6 +175,9 @@ pb::TransitionChunk EncodeTransitionChunk(const TransitionChunk& chunk) {
   for (const Segment& segment : chunk.segments) {
     EncodeSegment(segment, message.add_segments());
   }
+  if (chunk.trace.has_value()) {
+    *message.mutable_trace() = EncodeTraceContext(*chunk.trace);
+  }
   return message;
 }
 
@@ -187,6 +191,9 @@ absl::StatusOr<TransitionChunk> DecodeTransitionChunk(const pb::TransitionChunk&
   for (const pb::Segment& segment : message.segments()) {
     RETURN_IF_ERROR(DecodeSegment(segment, message.observation_size(), message.action_size(),
                                   &chunk.segments.emplace_back()));
+  }
+  if (message.has_trace()) {
+    chunk.trace = DecodeTraceContext(message.trace());
   }
   return chunk;
 }

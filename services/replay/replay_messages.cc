@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/tensor/trace_codec.h"
 #include "common/tensor/transition_codec.h"
 
 namespace demorl {
@@ -96,6 +97,7 @@ TransitionChunk DecodeChunkLeniently(const common::v1::TransitionChunk& message,
   TransitionChunk chunk;
   chunk.observation_size = static_cast<int>(message.observation_size());
   chunk.action_size = static_cast<int>(message.action_size());
+  chunk.trace = DecodeTraceContext(message.trace());
   common::v1::TransitionChunk single;
   single.set_observation_size(message.observation_size());
   single.set_action_size(message.action_size());

@@ -59,6 +59,25 @@ TEST(TransitionCodecTest, ChunkSurvivesTheRoundTrip) {
   EXPECT_EQ(planned.provenance->disagreement, std::vector<float>{0.25f});
 }
 
+TEST(TransitionCodecTest, ATracedChunkStaysTraced) {
+  TransitionChunk chunk = MakeChunk();
+  chunk.trace = TraceContext{.trace_id = {1, 2}, .span_id = {0, 0, 0, 3}};
+  ASSERT_OK_AND_ASSIGN(const TransitionChunk decoded, DecodeTransitionChunk(EncodeTransitionChunk(chunk)));
+  EXPECT_EQ(decoded.trace, chunk.trace);
+}
+
+TEST(TransitionCodecTest, AMalformedTraceCostsTheTraceNotTheRows) {
+  auto message = EncodeTransitionChunk(MakeChunk());
+  message.mutable_trace()->set_trace_id("too short");
+  message.mutable_trace()->set_span_id("12345678");
+  ASSERT_OK_AND_ASSIGN(const TransitionChunk short_id, DecodeTransitionChunk(message));
+  EXPECT_FALSE(short_id.trace.has_value());
+  EXPECT_EQ(short_id.num_rows(), 3);
+  message.mutable_trace()->set_trace_id(std::string(16, '\0'));
+  ASSERT_OK_AND_ASSIGN(const TransitionChunk zero_id, DecodeTransitionChunk(message));
+  EXPECT_FALSE(zero_id.trace.has_value());
+}
+
 TEST(TransitionCodecTest, RefusesColumnsOfTheWrongLengthAndNamesThem) {
   auto message = EncodeTransitionChunk(MakeChunk());
   message.mutable_segments(0)->mutable_actions()->pop_back();

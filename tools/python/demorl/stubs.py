@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import tempfile
 
-MESSAGES = ["common/v1/tensor", "common/v1/environment", "common/v1/transition"]
+MESSAGES = ["common/v1/tensor", "common/v1/trace", "common/v1/environment", "common/v1/transition"]
 SERVICES = ["replay/v1/replay_service", "snapshot/v1/snapshot_service", "evaluation/v1/evaluation_service"]
 
 
