@@ -90,8 +90,10 @@ class ControlServiceImpl final : public ControlService, public control::ControlS
 
   ServerUnaryReactor* Drain(CallbackServerContext* context, const control::DrainRequest*,
                             control::DrainResponse*) override {
+    // The answer first: it races with the end of the server otherwise.
+    ServerUnaryReactor* reactor = Finish(context, absl::OkStatus());
     on_drain_();
-    return Finish(context, absl::OkStatus());
+    return reactor;
   }
 
  private:

@@ -2,6 +2,10 @@
 
 #include "grpcpp/support/channel_arguments.h"
 
+namespace grpc {
+class ServerBuilder;
+}
+
 namespace demorl {
 
 // The largest message either side takes or sends: a snapshot travels in one.
@@ -14,6 +18,9 @@ constexpr int kKeepaliveTimeoutMs = 4000;
 
 // Message limits and no proxy, common to all channels.
 grpc::ChannelArguments CommonChannelArguments();
+
+// How a server notices vanished clients, and that it has its port for itself.
+void ApplyKeepalive(grpc::ServerBuilder& builder);
 
 // Sends gRPC's own log to ours at debug level: what matters reaches the user as a status. Idempotent.
 void RedirectGrpcLog();

@@ -16,6 +16,7 @@
 #include "common/rpc/call_metrics.h"
 #include "common/rpc/control_service.h"
 #include "common/rpc/grpc_settings.h"
+#include "common/rpc/health_server.h"
 #include "common/rpc/service_manager.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
@@ -32,19 +33,6 @@ constexpr absl::Duration kServerShutdownTimeout = absl::Milliseconds(800);
 // How old the health answer may be.
 constexpr absl::Duration kHealthPeriod = absl::Milliseconds(250);
 
-void SetUpBuilder(grpc::ServerBuilder& builder) {
-  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  builder.SetMaxSendMessageSize(kMaxMessageBytes);
-  // Without this, two servers may listen on one port and share its callers.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
-}
-
 class ServerRunnerImpl final : public ServerRunner {
  public:
   ServerRunnerImpl(const ServerOptions& options, ServiceComponent* component)
@@ -60,8 +48,11 @@ class ServerRunnerImpl final : public ServerRunner {
 
   absl::Status Start() {
     RedirectGrpcLog();
+    if (!options_.health_address.empty()) {
+      ASSIGN_OR_RETURN(health_server_, HealthServer::Start(options_.health_address));
+    }
     RETURN_IF_ERROR(StartServer());
-    SetHealth(/*live=*/true, /*ready=*/false);
+    TellHealth(/*live=*/true, /*ready=*/false);
     if (absl::Status status = component_.Start(); !status.ok()) {
       Shutdown().IgnoreError();
       return status;
@@ -72,6 +63,7 @@ class ServerRunnerImpl final : public ServerRunner {
   }
 
   int port() const override { return port_; }
+  int health_port() const override { return health_server_ == nullptr ? 0 : health_server_->port(); }
 
   std::shared_ptr<grpc::Channel> InProcessChannel() override {
     return server_->InProcessChannel(CommonChannelArguments());
@@ -109,7 +101,9 @@ class ServerRunnerImpl final : public ServerRunner {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    SetUpBuilder(builder);
+    ApplyKeepalive(builder);
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.SetMaxSendMessageSize(kMaxMessageBytes);
     if (!options_.address.empty()) {
       builder.AddListeningPort(options_.address, grpc::InsecureServerCredentials(), &port_);
     }
@@ -131,17 +125,17 @@ class ServerRunnerImpl final : public ServerRunner {
     return absl::OkStatus();
   }
 
-  void SetHealth(bool live, bool ready) {
-    grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
-    health->SetServingStatus("liveness", live);
-    health->SetServingStatus("readiness", ready);
-    health->SetServingStatus("", ready);
+  void TellHealth(bool live, bool ready) {
+    SetHealth(*server_, live, ready);
+    if (health_server_ != nullptr) {
+      health_server_->Set(live, ready);
+    }
   }
 
   void UpdateHealth() {
     const ComponentState state = component_.Status().state;
-    SetHealth(state != ComponentState::kUnhealthy,
-              state == ComponentState::kRunning || state == ComponentState::kPaused);
+    TellHealth(state != ComponentState::kUnhealthy,
+               state == ComponentState::kRunning || state == ComponentState::kPaused);
   }
 
   void MonitorHealth() {
@@ -158,7 +152,7 @@ class ServerRunnerImpl final : public ServerRunner {
     if (monitor_.joinable()) {
       monitor_.join();
     }
-    SetHealth(/*live=*/true, /*ready=*/false);
+    TellHealth(/*live=*/true, /*ready=*/false);
     const absl::Status status = component_.Drain(absl::Now() + options_.drain_timeout);
     control_->Close();
     server_->Shutdown(absl::ToChronoTime(absl::Now() + kServerShutdownTimeout));
@@ -180,6 +174,7 @@ class ServerRunnerImpl final : public ServerRunner {
   const std::unique_ptr<ControlService> control_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
+  std::unique_ptr<HealthServer> health_server_;
   std::thread monitor_;
   absl::Mutex shutdown_mutex_;
   bool shut_down_ ABSL_GUARDED_BY(shutdown_mutex_) = false;
@@ -187,6 +182,17 @@ class ServerRunnerImpl final : public ServerRunner {
 };
 
 }  // namespace
+
+void ApplyKeepalive(grpc::ServerBuilder& builder) {
+  // Without this, two servers may listen on one port and share its callers.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+}
 
 absl::StatusOr<std::unique_ptr<ServerRunner>> ServerRunner::Start(const ServerOptions& options,
                                                                   ServiceComponent* component) {

@@ -16,6 +16,8 @@ namespace demorl {
 struct ServerOptions {
   // gRPC "host:port", port 0 for any free one; no listening socket when empty (in-process only).
   std::string address;
+  // Plain-text "host:port" with health alone; none when empty.
+  std::string health_address;
   std::string run_id;
   absl::Duration drain_timeout = absl::Seconds(10);
   // Counts calls; none when null. Outlives the runner.
@@ -35,6 +37,9 @@ class ServerRunner {
 
   // The port that was bound; 0 without a socket.
   virtual int port() const = 0;
+
+  // The port of health_address; 0 without one.
+  virtual int health_port() const = 0;
 
   // A channel that never leaves the process. Valid while the runner lives.
   virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;

@@ -61,7 +61,16 @@ ServerConfig FindServerConfig(const RunConfig& config, const std::string& name) 
   return dynamic_cast<const ServerConfig&>(services.GetReflection()->GetMessage(services, field));
 }
 
-absl::StatusOr<std::string> WithPort(const std::string& address, int port) {
+// Where a service listens, "host:port". `port` replaces the configured one unless it is -1.
+absl::StatusOr<std::string> ListenAddress(const ServerConfig& server, int port) {
+  const std::string& address = server.has_listen_address() ? server.listen_address() : server.address();
+  for (const char* scheme : {"dns:", "ipv4:", "ipv6:", "xds:"}) {
+    if (absl::StartsWith(address, scheme)) {
+      return absl::InvalidArgumentError(absl::StrCat("cannot listen on \"", address,
+                                                     "\", which is a target for clients; set listen_address ",
+                                                     "to \"host:port\", for example \"0.0.0.0:50051\""));
+    }
+  }
   if (port < 0) {
     return address;
   }
@@ -95,7 +104,7 @@ absl::StatusOr<std::unique_ptr<Metrics>> MakeMetrics(const ServerConfig& server)
 absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const ComponentFactory& factory) {
   ASSIGN_OR_RETURN(const RunConfig config, LoadConfig(flags));
   const ServerConfig server = FindServerConfig(config, name);
-  ASSIGN_OR_RETURN(const std::string address, WithPort(server.address(), flags.port));
+  ASSIGN_OR_RETURN(const std::string address, ListenAddress(server, flags.port));
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, MakeMetrics(server));
   metrics
       ->GetGauge("demorl_build_info", "Always 1; says what runs",
@@ -113,10 +122,14 @@ absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const Comp
                ToTextProto(config));
   ASSIGN_OR_RETURN(const std::unique_ptr<ServiceComponent> component, factory(hosted.context));
   const ServerOptions options = {.address = address,
+                                 .health_address = server.health_address(),
                                  .run_id = config.run_id(),
                                  .drain_timeout = absl::Seconds(server.drain_timeout_s()),
                                  .metrics = metrics.get()};
   ASSIGN_OR_RETURN(const std::unique_ptr<ServerRunner> runner, ServerRunner::Start(options, component.get()));
+  if (runner->health_port() != 0) {
+    spdlog::info("health on {} (port {})", server.health_address(), runner->health_port());
+  }
   spdlog::info("listening on {} (port {})", address, runner->port());
   return runner->WaitForShutdown();
 }

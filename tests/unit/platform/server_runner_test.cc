@@ -23,6 +23,7 @@ namespace demorl {
 namespace {
 
 namespace control = ::demorl::control::v1;
+using ::demorl::testing::CallStatus;
 using ::demorl::testing::HealthOf;
 using ::demorl::testing::kNotServing;
 using ::demorl::testing::kServing;
@@ -203,7 +204,9 @@ TEST_F(ServerRunnerTest, ReadinessGoesBeforeTheComponentDrainsAndTheServerAnswer
 }
 
 TEST_F(ServerRunnerTest, ADrainCallEndsTheWait) {
-  StartRunner();
+  // Over a socket: in the process, gRPC may drop the last answer of a server that ends.
+  StartRunner("127.0.0.1:0");
+  control_ = control::ControlService::NewStub(MakeChannel(absl::StrCat("127.0.0.1:", runner_->port())));
   std::thread operator_thread([this] {
     grpc::ClientContext context;
     control::DrainResponse response;
@@ -251,6 +254,37 @@ TEST_F(ServerRunnerTest, APortInUseIsNamed) {
 TEST_F(ServerRunnerTest, IsReachedOverItsPort) {
   StartRunner("127.0.0.1:0");
   EXPECT_EQ(HealthOf(MakeChannel(absl::StrCat("127.0.0.1:", runner_->port())), "liveness"), kServing);
+}
+
+TEST_F(ServerRunnerTest, ItsHealthPortServesHealthAlone) {
+  ASSERT_OK_AND_ASSIGN(runner_,
+                       ServerRunner::Start({.health_address = "127.0.0.1:0", .run_id = "run"}, &component_));
+  EXPECT_EQ(runner_->port(), 0);
+  const auto probe = MakeChannel(absl::StrCat("127.0.0.1:", runner_->health_port()));
+  EXPECT_EQ(HealthOf(probe, "readiness"), kServing);
+  EXPECT_EQ(HealthOf(probe, ""), kServing);
+  for (const char* method : {"/demorl.control.v1.ControlService/Drain",
+                             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}) {
+    EXPECT_THAT(CallStatus(probe, method), StatusIs(absl::StatusCode::kUnimplemented, _)) << method;
+  }
+  int readiness = 0;
+  int liveness = 0;
+  component_.on_drain = [&] {
+    readiness = HealthOf(probe, "readiness");
+    liveness = HealthOf(probe, "liveness");
+  };
+  EXPECT_OK(runner_->Shutdown());
+  EXPECT_EQ(readiness, kNotServing);
+  EXPECT_EQ(liveness, kServing);
+}
+
+TEST_F(ServerRunnerTest, AHealthPortInUseIsNamed) {
+  StartRunner("127.0.0.1:0");
+  const std::string address = absl::StrCat("127.0.0.1:", runner_->port());
+  FakeComponent other;
+  EXPECT_THAT(ServerRunner::Start({.health_address = address}, &other),
+              StatusIs(absl::StatusCode::kUnavailable, AllOf(HasSubstr("health"), HasSubstr(address))));
+  EXPECT_THAT(other.calls(), ElementsAre());
 }
 
 TEST_F(ServerRunnerTest, AComponentThatDoesNotStartIsReported) {

@@ -148,6 +148,25 @@ TEST_F(SnapshotProcessTest, SigtermDrainsAndExitsWithZero) {
                                    HasSubstr("revision"), HasSubstr("drained")));
 }
 
+TEST_F(SnapshotProcessTest, ListensWhereItIsToldAndNotWhereOthersDial) {
+  const std::vector<std::string> target = {"--override",
+                                           "services.snapshot.address=dns:///of.no.machine:50051"};
+  Process refused(Command("data", target));
+  EXPECT_EQ(refused.Wait(), 1);
+  EXPECT_THAT(refused.log(), AllOf(HasSubstr("dns:///of.no.machine:50051"), HasSubstr("set listen_address")));
+
+  std::vector<std::string> arguments = target;
+  for (const char* assignment :
+       {"services.snapshot.listen_address=127.0.0.1:0", "services.snapshot.health_address=127.0.0.1:0"}) {
+    arguments.insert(arguments.end(), {"--override", assignment});
+  }
+  Process process(Command("data", arguments));
+  const int port = process.WaitForPort();
+  ASSERT_NE(port, 0) << process.log();
+  EXPECT_EQ(HealthOf(MakeChannel(absl::StrCat("127.0.0.1:", port)), "readiness"), kServing);
+  EXPECT_THAT(process.log(), HasSubstr("health on 127.0.0.1:0 (port "));
+}
+
 TEST_F(SnapshotProcessTest, WhatWasAcknowledgedIsThereAfterAKill) {
   {
     Process process(Command("data"));
