@@ -86,6 +86,7 @@ class SamplerCall final : public ReconnectingCall {
     void OnDone(const grpc::Status& status) override {
       const grpc::Status end = status;
       SamplerCall* const call = call_;
+      call->StreamEnding();
       delete this;
       call->StreamEnded(end);
     }
@@ -108,7 +109,7 @@ class SamplerCall final : public ReconnectingCall {
 
   void CancelStream() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { stream_->Cancel(); }
 
-  void OnStreamEnded() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void OnStreamEnding() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     stream_ = nullptr;
     can_send_ = false;
   }

@@ -31,7 +31,11 @@ bool IsTransient(const absl::Status& status) {
 
 void ReconnectingCall::Open() {
   absl::MutexLock lock(&mutex_);
-  streaming_ = true;
+  StreamNow();
+}
+
+void ReconnectingCall::StreamNow() {
+  streaming_ = can_cancel_ = true;
   StartStream();
 }
 
@@ -41,7 +45,7 @@ void ReconnectingCall::Close() {
     return;
   }
   closed_ = true;
-  if (streaming_) {
+  if (can_cancel_) {
     CancelStream();
   }
   if (alarm_set_) {
@@ -57,11 +61,16 @@ void ReconnectingCall::Shutdown() {
   alarm = std::move(alarm_);
 }
 
+void ReconnectingCall::StreamEnding() {
+  absl::MutexLock lock(&mutex_);
+  can_cancel_ = false;
+  OnStreamEnding();
+}
+
 void ReconnectingCall::StreamEnded(const grpc::Status& grpc_status) {
   const absl::Status status = FromGrpcStatus(grpc_status);
   absl::MutexLock lock(&mutex_);
   streaming_ = false;
-  OnStreamEnded();
   last_trouble_ = status;
   if (!IsTransient(status) && failure_.ok()) {
     failure_ = status;
@@ -75,7 +84,7 @@ void ReconnectingCall::Fail(const absl::Status& status) {
   if (failure_.ok()) {
     failure_ = status;
   }
-  if (streaming_) {
+  if (can_cancel_) {
     CancelStream();
   }
 }
@@ -94,8 +103,7 @@ void ReconnectingCall::OnAlarm() {
   absl::MutexLock lock(&mutex_);
   alarm_set_ = false;
   if (!ended()) {
-    streaming_ = true;
-    StartStream();
+    StreamNow();
   }
 }
 

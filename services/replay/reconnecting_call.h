@@ -33,13 +33,15 @@ class ReconnectingCall {
   void Shutdown();
 
  protected:
-  // Starts a new stream; it reports its end to StreamEnded, once, as the last thing, after it is gone.
+  // Starts a new stream. At its end, once, it calls StreamEnding, deletes itself, and calls StreamEnded as
+  // the last thing.
   virtual void StartStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
-  // Cancels the stream that StartStream made.
+  // Cancels the stream that StartStream made; not called once that is ending.
   virtual void CancelStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
-  // Drops what belonged to the stream.
-  virtual void OnStreamEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {}
+  // Drops what belonged to the stream, which is about to go.
+  virtual void OnStreamEnding() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {}
 
+  void StreamEnding();
   void StreamEnded(const grpc::Status& status);
   // The server answered: the next back-off starts small.
   void StreamWorks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { attempts_ = 0; }
@@ -55,6 +57,7 @@ class ReconnectingCall {
   mutable absl::Mutex mutex_;
 
  private:
+  void StreamNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RetryLater() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnAlarm();
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !streaming_ && !alarm_set_; }
@@ -63,7 +66,9 @@ class ReconnectingCall {
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   absl::Status last_trouble_ ABSL_GUARDED_BY(mutex_);
+  // A stream exists, or its end is not yet dealt with.
   bool streaming_ ABSL_GUARDED_BY(mutex_) = false;
+  bool can_cancel_ ABSL_GUARDED_BY(mutex_) = false;
   bool alarm_set_ ABSL_GUARDED_BY(mutex_) = false;
   int attempts_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);

@@ -157,6 +157,7 @@ class WriterCall final : public ReconnectingCall {
     void OnDone(const grpc::Status& status) override {
       const grpc::Status end = status;
       WriterCall* const call = call_;
+      call->StreamEnding();
       delete this;
       call->StreamEnded(end);
     }
@@ -179,7 +180,7 @@ class WriterCall final : public ReconnectingCall {
 
   void CancelStream() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { stream_->Cancel(); }
 
-  void OnStreamEnded() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void OnStreamEnding() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     stream_ = nullptr;
     sending_ = can_send_ = handshaken_ = false;
     DropDurable();

@@ -69,6 +69,7 @@ class TailCall final : public ReconnectingCall {
     void OnDone(const grpc::Status& status) override {
       const grpc::Status end = status;
       TailCall* const call = call_;
+      call->StreamEnding();
       delete this;
       call->StreamEnded(end);
     }
@@ -94,7 +95,7 @@ class TailCall final : public ReconnectingCall {
     }
   }
 
-  void OnStreamEnded() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void OnStreamEnding() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     stream_ = nullptr;
     reading_ = false;
   }

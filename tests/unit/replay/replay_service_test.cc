@@ -320,6 +320,19 @@ TEST(ReplayServiceTest, StreamsEndOnDrainAndClientsWaitForTheNextServer) {
   EXPECT_EQ(RowsInserted(server.core(), "env"), 2);
 }
 
+TEST(ReplayServiceTest, ClientsMayCloseInTheMomentInWhichAStreamEnds) {
+  TestServer server;
+  ReplayClient client(server.channel(), "run");
+  server.service().EndStreams();  // from now on each stream ends as soon as it has begun
+  for (int i = 0; i < 100; ++i) {
+    auto tail = client.OpenTail("env", 0);
+    auto sampler = client.OpenSampler(SamplerOptions());
+    auto writer = client.OpenWriter(WriterOptions());
+    EXPECT_THAT(tail->Next(absl::Now() + absl::Microseconds(7 * i)).status(),
+                StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("waited")));
+  }
+}
+
 TEST(ReplayServiceTest, PurgesAndCheckpointsAnswerWhenTheyAreDurable) {
   auto disk = std::make_shared<FakeDisk>();
   TestServer server(TestOptions(), disk);
