@@ -57,7 +57,7 @@ std::string RunConfigHash(const demorl::config::v1::RunConfig& config);
 // The main function of a service: flags --config, --override (repeatable) and --port; loads the RunConfig,
 // logs its text, hash and revision, connects to the services that config.services names, hosts the component
 // until it is told to stop. `server` picks this service's ServerConfig out of config.services. Returns main's
-// exit status.
+// exit status. With --check-health it hosts nothing and asks another process how it is.
 int ServiceMain(int argc, char** argv, const std::string& name, const ComponentFactory& factory);
 
 }  // namespace demorl

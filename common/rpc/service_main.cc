@@ -10,6 +10,7 @@
 #include "common/config/loader.h"
 #include "common/metrics/prometheus_metrics.h"
 #include "common/rpc/channel_factory.h"
+#include "common/rpc/health_check.h"
 #include "common/rpc/revision.h"
 #include "common/rpc/server_runner.h"
 #include "common/rpc/service_context.h"
@@ -28,7 +29,12 @@ struct Flags {
   std::vector<std::string> overrides;
   // -1: the port of the configuration.
   int port = -1;
+  // Instead of serving: "host:port" of the health that is asked for.
+  std::string check_health;
 };
+
+// A prober repeats the question; this is well below its usual second.
+constexpr absl::Duration kHealthCheckTimeout = absl::Milliseconds(800);
 
 void SetUpLog(const std::string& name) {
   auto logger = spdlog::stderr_color_mt(name);
@@ -134,6 +140,11 @@ absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const Comp
   return runner->WaitForShutdown();
 }
 
+absl::StatusOr<int> ReportHealth(const std::string& address) {
+  RETURN_IF_ERROR(CheckHealth(address, "readiness", kHealthCheckTimeout));
+  return 0;
+}
+
 }  // namespace
 
 int ServiceMain(int argc, char** argv, const std::string& name, const ComponentFactory& factory) {
@@ -142,14 +153,21 @@ int ServiceMain(int argc, char** argv, const std::string& name, const ComponentF
   Flags flags;
   CLI::App app(absl::StrCat("The ", name, " service of demorl."));
   app.set_version_flag("--version", Revision());
-  app.add_option("--config", flags.config, "RunConfig as text proto")->required();
+  auto* config = app.add_option("--config", flags.config, "RunConfig as text proto");
   app.add_option("--override", flags.overrides, "path=value, for example sac.batch_size=512; may be repeated")
       ->allow_extra_args(false);
   app.add_option("--port", flags.port, "port to listen on instead of the configured one; 0 for any")
       ->check(CLI::Range(0, 65535));
+  app.add_option("--check-health", flags.check_health,
+                 "host:port of a running service's health: exits 0 when it is ready, 1 when not")
+      ->excludes(config);
   try {
     app.parse(argc, argv);
-    const absl::StatusOr<int> exit_status = Host(name, flags, factory);
+    if (flags.check_health.empty() && flags.config.empty()) {
+      throw CLI::RequiredError("--config");
+    }
+    const absl::StatusOr<int> exit_status =
+        flags.check_health.empty() ? Host(name, flags, factory) : ReportHealth(flags.check_health);
     if (exit_status.ok()) {
       return *exit_status;
     }

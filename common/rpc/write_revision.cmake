@@ -1,9 +1,11 @@
 # Writes OUTPUT, a source file with the revision of the repository at SOURCE_DIR; leaves it alone when nothing changed,
-# so that nothing is rebuilt.
+# so that nothing is rebuilt. Where there is no repository, the environment may name it: DEMORL_REVISION.
 
 set(revision unknown)
 find_program(GIT git)
-if(GIT)
+if(DEFINED ENV{DEMORL_REVISION})
+  set(revision $ENV{DEMORL_REVISION})
+elseif(GIT)
   execute_process(COMMAND ${GIT} -C ${SOURCE_DIR} describe --always --dirty --abbrev=12 --exclude=*
     OUTPUT_VARIABLE described RESULT_VARIABLE failed OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   if(NOT failed AND described)
