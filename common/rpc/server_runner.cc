@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "common/rpc/grpc_settings.h"
 #include "common/rpc/health_server.h"
 #include "common/rpc/service_manager.h"
+#include "common/rpc/state_metrics.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
@@ -38,7 +40,12 @@ class ServerRunnerImpl final : public ServerRunner {
   ServerRunnerImpl(const ServerOptions& options, ServiceComponent* component)
       : options_(options),
         component_(*component),
-        control_(ControlService::Create(component, options.run_id, [this] { RequestDrain(); })) {}
+        control_(ControlService::Create(component, options.run_id, [this] { RequestDrain(); })) {
+    if (options_.metrics != nullptr) {
+      state_metrics_.emplace(*options_.metrics, component_.name());
+      state_metrics_->Set(ComponentState::kStarting);
+    }
+  }
 
   ~ServerRunnerImpl() override {
     if (server_ != nullptr) {
@@ -136,6 +143,9 @@ class ServerRunnerImpl final : public ServerRunner {
     const ComponentState state = component_.Status().state;
     TellHealth(state != ComponentState::kUnhealthy,
                state == ComponentState::kRunning || state == ComponentState::kPaused);
+    if (state_metrics_.has_value()) {
+      state_metrics_->Set(state);
+    }
   }
 
   void MonitorHealth() {
@@ -153,6 +163,9 @@ class ServerRunnerImpl final : public ServerRunner {
       monitor_.join();
     }
     TellHealth(/*live=*/true, /*ready=*/false);
+    if (state_metrics_.has_value()) {
+      state_metrics_->Set(ComponentState::kDraining);
+    }
     const absl::Status status = component_.Drain(absl::Now() + options_.drain_timeout);
     control_->Close();
     server_->Shutdown(absl::ToChronoTime(absl::Now() + kServerShutdownTimeout));
@@ -175,6 +188,8 @@ class ServerRunnerImpl final : public ServerRunner {
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::unique_ptr<HealthServer> health_server_;
+  // Of the monitor's thread, and of whoever shuts down after it.
+  std::optional<StateMetrics> state_metrics_;
   std::thread monitor_;
   absl::Mutex shutdown_mutex_;
   bool shut_down_ ABSL_GUARDED_BY(shutdown_mutex_) = false;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include "common/metrics/metrics.h"
 
 namespace demorl {
@@ -18,12 +20,17 @@ struct ActorMetrics {
         spool_dropped_bytes(metrics.GetCounter("demorl_actor_spool_dropped_bytes_total",
                                                "Bytes of torn or damaged records found in the spool")),
         evaluations(metrics.GetCounter("demorl_actor_evaluations_total", "Evaluations answered")),
+        evaluation_return(
+            metrics.GetGauge("demorl_actor_evaluation_return",
+                             "Mean return of the last evaluation answered; NaN before the first")),
         policy_version(metrics.GetGauge("demorl_actor_policy_version", "Version of the policy in use")),
         policy_lag(metrics.GetGauge("demorl_actor_policy_lag_versions",
                                     "Newest policy version seen minus the one in use")),
         last_return(metrics.GetGauge("demorl_actor_last_return",
                                      "Mean return of the last 10 finished training episodes")),
-        spool_bytes(metrics.GetGauge("demorl_actor_spool_bytes", "Bytes in the spool")) {}
+        spool_bytes(metrics.GetGauge("demorl_actor_spool_bytes", "Bytes in the spool")) {
+    evaluation_return.Set(std::numeric_limits<double>::quiet_NaN());
+  }
 
   Counter& steps;
   Counter& episodes;
@@ -32,6 +39,7 @@ struct ActorMetrics {
   Counter& waiting_s;
   Counter& spool_dropped_bytes;
   Counter& evaluations;
+  Gauge& evaluation_return;
   Gauge& policy_version;
   Gauge& policy_lag;
   Gauge& last_return;

@@ -90,6 +90,7 @@ grpc::ServerUnaryReactor* EvaluationService::Evaluate(grpc::CallbackServerContex
       if (result.ok()) {
         FillResponse(*result, response);
         metrics_->evaluations.Increment();
+        metrics_->evaluation_return.Set(result->mean_return());
       }
       reactor->Finish(ToGrpcStatus(result.status()));
     };

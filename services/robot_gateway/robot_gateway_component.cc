@@ -362,10 +362,15 @@ void RobotGatewayComponent::ReportState() {
     metrics.states[i]->Set(static_cast<int>(state) == i ? 1 : 0);
   }
   for (int i = 0; i < kNumClamps; ++i) {
-    metrics.clamps[i]->Set(static_cast<double>(summary.clamps[i]));
+    metrics.clamps[i]->Increment(static_cast<double>(summary.clamps[i]) - metrics.clamps[i]->Value());
+  }
+  for (size_t i = 0; summary.ticking && i < metrics.joints.size(); ++i) {
+    metrics.joints[i].temperature.Set(summary.last.measured[i].temperature_c);
+    metrics.joints[i].voltage.Set(summary.last.measured[i].voltage_v);
+    metrics.joints[i].torque.Set(summary.last.measured[i].torque_nm);
   }
   metrics.spool_bytes.Set(static_cast<double>(spool_->figures().bytes));
-  metrics.episodes.Set(static_cast<double>(summary.episodes));
+  metrics.episodes.Increment(static_cast<double>(summary.episodes) - metrics.episodes.Value());
   metrics.last_return.Set(summary.last_return);
   metrics.policy_version.Set(static_cast<double>(policies_->version()));
   const uint64_t dropped = loop_.num_dropped_records(), refused = policies_->num_refused();
@@ -427,7 +432,7 @@ absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeRobotGatewayOn(const Servi
       .devices = std::move(devices),
       .replay = std::make_unique<ReplayClient>(context.replay, context.config.run_id()),
       .snapshots = std::make_unique<SnapshotClient>(context.snapshot, context.config.run_id()),
-      .metrics = std::make_unique<RobotGatewayMetrics>(*context.metrics),
+      .metrics = std::make_unique<RobotGatewayMetrics>(*context.metrics, JointNames(setup)),
       .seed = seed,
       .start_count = context.start_count,
       .data_dir = context.data_dir});

@@ -155,7 +155,7 @@ class FaultsTest(ScrapedRunTest):
 
     def test_a_robot(self):
         self.scrape(self.start_robot())
-        self.wait_for("demorl_gateway_episodes > 0")
+        self.wait_for("demorl_gateway_episodes_total > 0")
         os.kill(self.pids["robot", "replay"], signal.SIGSTOP)
         self.wait_firing("DemorlSpoolGrowing", job="leg_gateway")
         os.kill(self.pids["robot", "replay"], signal.SIGCONT)

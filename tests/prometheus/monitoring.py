@@ -17,7 +17,7 @@ SCRAPE_METRICS = {"up": set()}
 # What every target has: Prometheus adds them.
 TARGET_LABELS = {"run", "job", "instance"}
 
-UNITS = {"none", "short", "percentunit", "s", "bytes", "ops", "reqps", "rowsps"}
+UNITS = {"none", "short", "percentunit", "s", "bytes", "ops", "reqps", "rowsps", "celsius", "volt", "forceNm"}
 PANEL_TYPES = {"timeseries", "stat", "state-timeline"}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 VARIABLES = ["datasource", "run", "job", "instance"]

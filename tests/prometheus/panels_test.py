@@ -41,7 +41,7 @@ class PanelsTest(ScrapedRunTest):
         targets = self.start_up("simulated", SIMULATED, *SMALL, "--algorithm", "mdemorl") + self.start_robot()
         self.prometheus = Prometheus(self.folder, targets)
         for sign in ("demorl_mpc_rollout_rounds_total > 0", "demorl_actor_last_return != 0",
-                     "demorl_gateway_episodes > 0", "demorl_gateway_policy_version > 0"):
+                     "demorl_gateway_episodes_total > 0", "demorl_gateway_policy_version > 0"):
             self.wait_for(sign)
         time.sleep(SECONDS)  # what is measured is a span of time
         self.check_panels()

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -19,7 +20,11 @@ struct RowLimits {
   double max_action = 1.5;
 };
 
-// Rows refused, by reason: "shape", "non_finite", "magnitude", "action_range", "malformed".
+// Why a row is refused.
+inline constexpr std::array kQuarantineReasons = {"shape", "non_finite", "magnitude", "action_range",
+                                                  "malformed"};
+
+// Rows refused, by reason.
 using QuarantineCounts = std::map<std::string, int64_t>;
 
 // Takes the rows of a chunk that may enter a table. A bad row is cut out, and so is its neighbour where they

@@ -199,6 +199,7 @@ class ReplayCore : private CommitSource {
   absl::StatusOr<int64_t> PurgeBefore(const std::string& table, uint64_t key);
 
   absl::StatusOr<TableSummary> Describe(const std::string& table) const;
+  // Also brings the metrics of waiting times up to date, which nothing else does while a table stands still.
   std::vector<TableSummary> DescribeAll() const;
   AuditReport Audit() const;
 
@@ -321,6 +322,7 @@ class ReplayCore : private CommitSource {
   absl::Status CheckMinRows(const BatchSpec& spec, size_t share, const Table& table) const;
   absl::Status CheckLimiter(const BatchSpec& spec, TableEntry& first) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UpdateFigures(TableEntry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReportWaiting(const TableEntry& entry, absl::Duration now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void EncodeWriter(const Writer& saved, ByteWriter* writer) const;
   // The writer with this index.
   absl::Status DecodeWriter(ByteReader* reader, uint32_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

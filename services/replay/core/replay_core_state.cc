@@ -22,8 +22,12 @@ void ReplayCore::UpdateFigures(TableEntry& entry) {
       allowed != RateLimiter::kUnlimitedRows && table.rows_inserted() + entry.last_chunk_rows > allowed;
   entry.waiting_writers.SetWaiting(held_back ? entry.open_simulated_writers : 0, now);
   entry.instruments->SetFigures(static_cast<double>(table.size()), static_cast<double>(table.memory_bytes()),
-                                table.limiter().Error(table.rows_inserted()),
-                                absl::ToDoubleSeconds(entry.waiting_samplers.Total(now)),
+                                table.limiter().Error(table.rows_inserted()));
+  ReportWaiting(entry, now);
+}
+
+void ReplayCore::ReportWaiting(const TableEntry& entry, absl::Duration now) const {
+  entry.instruments->SetWaiting(absl::ToDoubleSeconds(entry.waiting_samplers.Total(now)),
                                 absl::ToDoubleSeconds(entry.waiting_writers.Total(now)));
 }
 
@@ -58,6 +62,7 @@ std::vector<TableSummary> ReplayCore::DescribeAll() const {
   absl::MutexLock lock(&mutex_);
   std::vector<TableSummary> summaries;
   for (const TableEntry& entry : tables_) {
+    ReportWaiting(entry, clock_.Now());
     summaries.push_back(Summarize(entry));
   }
   return summaries;

@@ -4,11 +4,12 @@
 #include <string>
 
 #include "common/metrics/metrics.h"
+#include "services/replay/core/quarantine.h"
 
 namespace demorl {
 
 // The instruments of one table; none of them does anything without a registry. Thread-safe as far as the
-// registry is, but for Quarantined, which is thread-compatible.
+// registry is, but for Quarantined and SetWaiting, which are thread-compatible.
 class TableInstruments {
  public:
   TableInstruments(Metrics* metrics, const std::string& table) : metrics_(metrics), table_(table) {
@@ -25,15 +26,18 @@ class TableInstruments {
     limiter_error_ = &metrics->GetGauge(
         "demorl_replay_limiter_error_updates",
         "(rows_inserted - min_rows) * updates_per_row - updates; negative when updates are ahead", labels);
-    waiting_for_inserts_ = &metrics->GetGauge("demorl_replay_waiting_for_inserts_seconds",
-                                              "Seconds that samplers have waited for rows", labels);
-    waiting_for_updates_ = &metrics->GetGauge("demorl_replay_waiting_for_updates_seconds",
-                                              "Seconds that writers have waited for updates", labels);
+    waiting_for_inserts_ = &metrics->GetCounter("demorl_replay_waiting_for_inserts_seconds_total",
+                                                "Time that samplers have waited for rows", labels);
+    waiting_for_updates_ = &metrics->GetCounter("demorl_replay_waiting_for_updates_seconds_total",
+                                                "Time that writers have waited for updates", labels);
     sample_seconds_ = &metrics->GetHistogram("demorl_replay_sample_seconds",
                                              "Time to draw and gather a batch", Buckets(), labels);
     append_ack_seconds_ =
         &metrics->GetHistogram("demorl_replay_append_ack_seconds",
                                "Time from taking a chunk in until it is durable", Buckets(), labels);
+    for (const char* reason : kQuarantineReasons) {
+      Quarantined(reason, 0);
+    }
   }
 
   void Inserted(double rows) { Increment(inserted_, rows); }
@@ -47,14 +51,18 @@ class TableInstruments {
           .Increment(rows);
     }
   }
-  void SetFigures(double rows, double bytes, double limiter_error, double waiting_for_inserts_s,
-                  double waiting_for_updates_s) {
+  void SetFigures(double rows, double bytes, double limiter_error) {
     if (metrics_ != nullptr) {
       size_->Set(rows);
       memory_->Set(bytes);
       limiter_error_->Set(limiter_error);
-      waiting_for_inserts_->Set(waiting_for_inserts_s);
-      waiting_for_updates_->Set(waiting_for_updates_s);
+    }
+  }
+  // Both since the start.
+  void SetWaiting(double for_inserts_s, double for_updates_s) {
+    if (metrics_ != nullptr) {
+      waiting_for_inserts_->Increment(for_inserts_s - waiting_for_inserts_->Value());
+      waiting_for_updates_->Increment(for_updates_s - waiting_for_updates_->Value());
     }
   }
   void SampleTook(double seconds) { Observe(sample_seconds_, seconds); }
@@ -83,8 +91,8 @@ class TableInstruments {
   Gauge* size_ = nullptr;
   Gauge* memory_ = nullptr;
   Gauge* limiter_error_ = nullptr;
-  Gauge* waiting_for_inserts_ = nullptr;
-  Gauge* waiting_for_updates_ = nullptr;
+  Counter* waiting_for_inserts_ = nullptr;
+  Counter* waiting_for_updates_ = nullptr;
   Histogram* sample_seconds_ = nullptr;
   Histogram* append_ack_seconds_ = nullptr;
 };

@@ -68,6 +68,7 @@ class EvaluationServiceTest : public ::testing::Test {
 };
 
 TEST_F(EvaluationServiceTest, EvaluatesTheCurrentPolicy) {
+  EXPECT_TRUE(std::isnan(metrics_.evaluation_return.Value()));
   ASSERT_OK_AND_ASSIGN(const EvaluateResponse response, Evaluate(Request()));
   ASSERT_EQ(response.returns_size(), 5);
   EXPECT_NEAR(response.returns(4), 7 * std::tanh(0.5), 1e-5);
@@ -78,6 +79,7 @@ TEST_F(EvaluationServiceTest, EvaluatesTheCurrentPolicy) {
   EXPECT_EQ(response.observation_sum_size(), 3);
   EXPECT_EQ(response.observation_sum_squares(1), 5 * 140);
   EXPECT_EQ(metrics_.evaluations.Value(), 1);
+  EXPECT_NEAR(metrics_.evaluation_return.Value(), 7 * std::tanh(0.5), 1e-5);
 }
 
 TEST_F(EvaluationServiceTest, EvaluatesAPolicySentAlong) {

@@ -74,18 +74,13 @@ class MetricCatalogue final : public Metrics {
 // By the service that exports them.
 std::map<std::string, std::map<std::string, MetricRow>> AllMetrics() {
   std::map<std::string, MetricCatalogue> services;
-  TableInstruments(&services["replay"], "env").Quarantined("reason", 0);
-  SnapshotMetrics snapshot(&services["snapshot"]);
-  snapshot.Published("policy");
-  snapshot.Refused("policy", "digest");
-  snapshot.Damaged("policy");
-  snapshot.CurrentVersion("policy");
-  snapshot.Watchers();
+  const TableInstruments table(&services["replay"], "env");
+  const SnapshotMetrics snapshot(&services["snapshot"]);
   const ModelTrainerMetrics model_trainer(services["model_trainer"]);
   const MpcRolloutMetrics mpc_rollout(services["mpc_rollout"]);
   const SacLearnerMetrics sac_learner(services["sac_learner"]);
   const ActorMetrics actor(services["actor"]);
-  const RobotGatewayMetrics gateway(services["leg_gateway, stochlite_gateway"]);
+  const RobotGatewayMetrics gateway(services["leg_gateway, stochlite_gateway"], {"knee"});
   std::map<std::string, std::map<std::string, MetricRow>> result;
   for (const auto& [service, catalogue] : services) {
     result[service] = catalogue.rows();
@@ -103,6 +98,7 @@ What the services export for Prometheus at their `metrics_address`. Written by `
 | name | type | labels | meaning |
 |---|---|---|---|
 | `demorl_build_info` | gauge | service, revision | always 1; says what runs |
+| `demorl_service_state` | gauge | service, state | 1 for the state that the service is in: starting, running, paused, draining or unhealthy |
 | `grpc_server_started_total`, `grpc_client_started_total` | counter | grpc_service, grpc_method | calls that have begun |
 | `grpc_server_handled_total`, `grpc_client_handled_total` | counter | the same, grpc_code | calls that have ended, by their status |
 | `grpc_server_handling_seconds`, `grpc_client_handling_seconds` | histogram | grpc_service, grpc_method | from the start of a call to its status; a stream is one call |

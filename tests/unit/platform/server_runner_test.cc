@@ -90,7 +90,9 @@ class FakeComponent final : public ServiceComponent {
 class ServerRunnerTest : public ::testing::Test {
  protected:
   void StartRunner(const std::string& address = "") {
-    ASSERT_OK_AND_ASSIGN(runner_, ServerRunner::Start({.address = address, .run_id = "run"}, &component_));
+    ASSERT_OK_AND_ASSIGN(
+        runner_,
+        ServerRunner::Start({.address = address, .run_id = "run", .metrics = metrics_.get()}, &component_));
     channel_ = runner_->InProcessChannel();
     control_ = control::ControlService::NewStub(channel_);
   }
@@ -106,6 +108,11 @@ class ServerRunnerTest : public ::testing::Test {
     return true;
   }
 
+  double StateMetric(const std::string& state) {
+    return metrics_->GetGauge("demorl_service_state", "", {{"service", "fake"}, {"state", state}}).Value();
+  }
+
+  const std::unique_ptr<Metrics> metrics_ = MakeLocalMetrics();
   FakeComponent component_;
   std::unique_ptr<ServerRunner> runner_;
   std::shared_ptr<grpc::Channel> channel_;
@@ -124,6 +131,16 @@ TEST_F(ServerRunnerTest, HealthFollowsTheComponent) {
   component_.Set(ComponentState::kUnhealthy);
   EXPECT_TRUE(HealthBecomes("liveness", kNotServing));
   EXPECT_TRUE(HealthBecomes("readiness", kNotServing));
+}
+
+TEST_F(ServerRunnerTest, MetricsTellTheComponentsState) {
+  component_.Set(ComponentState::kPaused);
+  StartRunner();
+  EXPECT_EQ(StateMetric("paused"), 1);
+  EXPECT_EQ(StateMetric("starting"), 0);
+  EXPECT_OK(runner_->Shutdown());
+  EXPECT_EQ(StateMetric("draining"), 1);
+  EXPECT_EQ(StateMetric("paused"), 0);
 }
 
 TEST_F(ServerRunnerTest, StatusTellsWhatTheComponentSays) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "gtest/gtest.h"
+#include "tests/fakes/manual_clock.h"
 #include "tests/unit/replay/replay_test_data.h"
 
 namespace demorl {
@@ -38,6 +39,23 @@ TEST(ReplayCoreTest, DropsAndCountsWhatItHasTakenBefore) {
   EXPECT_EQ(report.writers[0].rows, 5);
   EXPECT_EQ(report.writers[0].accepted_sequence, 2u);
   EXPECT_THAT(report.violations, IsEmpty());
+}
+
+TEST(ReplayCoreTest, WaitingTimesGoOnWhileNothingHappens) {
+  ManualClock clock;
+  const std::unique_ptr<Metrics> metrics = MakeLocalMetrics();
+  ASSERT_OK_AND_ASSIGN(const auto core, ReplayCore::Create(TestOptions(), clock, metrics.get()));
+  Counter& waiting =
+      metrics->GetCounter("demorl_replay_waiting_for_inserts_seconds_total", "", {{"table", "env"}});
+  core->AddWaitingSampler("env", 1);
+  clock.now += absl::Seconds(7);
+  core->DescribeAll();
+  EXPECT_EQ(waiting.Value(), 7);
+  clock.now += absl::Seconds(3);
+  core->AddWaitingSampler("env", -1);
+  clock.now += absl::Seconds(5);
+  core->DescribeAll();
+  EXPECT_EQ(waiting.Value(), 10);
 }
 
 TEST(ReplayCoreTest, RefusesAGapAndNamesTheSequenceItWants) {
