@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/config/complete_run.h"
 #include "common/config/loader.h"
 #include "common/metrics/prometheus_metrics.h"
 #include "common/rpc/channel_factory.h"
@@ -44,13 +45,7 @@ void SetUpLog(const std::string& name) {
 }
 
 absl::StatusOr<RunConfig> LoadConfig(const Flags& flags) {
-  RunConfig config;
-  RETURN_IF_ERROR(MergeTextProtoFile(flags.config, &config));
-  for (const std::string& assignment : flags.overrides) {
-    RETURN_IF_ERROR(ApplyOverride(assignment, &config));
-  }
-  FillDefaults(&config);
-  RETURN_IF_ERROR(ValidateRanges(config));
+  ASSIGN_OR_RETURN(RunConfig config, LoadRunConfig(flags.config, flags.overrides));
   if (config.run_id().empty()) {
     return absl::InvalidArgumentError(
         "run_id is not set; all services of one run share one: set it in the configuration or by "
@@ -153,7 +148,8 @@ int ServiceMain(int argc, char** argv, const std::string& name, const ComponentF
   Flags flags;
   CLI::App app(absl::StrCat("The ", name, " service of demorl."));
   app.set_version_flag("--version", Revision());
-  auto* config = app.add_option("--config", flags.config, "RunConfig as text proto");
+  auto* config = app.add_option("--config", flags.config,
+                                "RunConfig as text proto, or a folder of them that are merged by name");
   app.add_option("--override", flags.overrides, "path=value, for example sac.batch_size=512; may be repeated")
       ->allow_extra_args(false);
   app.add_option("--port", flags.port, "port to listen on instead of the configured one; 0 for any")

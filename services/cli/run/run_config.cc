@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "common/base/nearest_names.h"
 #include "common/base/status_macros.h"
+#include "common/config/complete_run.h"
 #include "common/config/loader.h"
 #include "common/config/run_modes.h"
 #include "services/cli/run/task_lookup.h"
@@ -18,9 +19,7 @@ namespace demorl {
 namespace {
 
 namespace fs = std::filesystem;
-using ::demorl::config::v1::LinearSchedule;
 using ::demorl::config::v1::RunConfig;
-using ::demorl::config::v1::TableConfig;
 
 constexpr absl::string_view kExtension = ".textproto";
 
@@ -97,49 +96,6 @@ void ApplyRequest(const RunRequest& request, RunConfig* config) {
   }
 }
 
-TableConfig* FindOrAddTable(const std::string& name, RunConfig* config) {
-  for (TableConfig& table : *config->mutable_replay()->mutable_tables()) {
-    if (table.name() == name) {
-      return &table;
-    }
-  }
-  TableConfig* table = config->mutable_replay()->add_tables();
-  table->set_name(name);
-  return table;
-}
-
-// The learner's schedule is what the limiter of D_ENV enforces; without a learner there is no limit.
-void CompleteEnvironmentTable(RunConfig* config) {
-  auto* limiter = FindOrAddTable("env", config)->mutable_rate_limiter();
-  if (!limiter->has_updates_per_row() && LearnsPolicy(*config)) {
-    limiter->set_updates_per_row(config->sac().updates_per_step());
-  }
-  if (!limiter->has_min_rows()) {
-    limiter->set_min_rows(config->sac().learning_starts());
-  }
-  if (!limiter->has_max_rows_ahead()) {
-    limiter->set_max_rows_ahead(config->actor().max_run_ahead_steps());
-  }
-}
-
-void CompletePlannedTable(RunConfig* config) {
-  TableConfig* table = FindOrAddTable("mpc", config);
-  if (!table->has_retained_rounds()) {
-    table->set_retained_rounds(4 * config->planner().rounds_per_model());  // one epoch of 250-step intervals
-  }
-}
-
-void CompleteRealRatio(RunConfig* config) {
-  LinearSchedule* ratio = config->mutable_sac()->mutable_real_ratio();
-  if (!FillsPlannedTable(*config)) {
-    ratio->set_start_value(1);
-    ratio->set_end_value(1);
-  } else if (!ratio->has_start_value() && !ratio->has_end_value()) {
-    ratio->set_start_value(0.05);  // MBPO
-    ratio->set_end_value(0.05);
-  }
-}
-
 absl::Status Require(bool condition, absl::string_view message) {
   return condition ? absl::OkStatus() : absl::InvalidArgumentError(message);
 }
@@ -206,15 +162,6 @@ absl::StatusOr<RunConfig> ResolveRunConfig(const RunRequest& request, const fs::
   CompleteRunConfig(&config);
   RETURN_IF_ERROR(ValidateRunConfig(config));
   return config;
-}
-
-void CompleteRunConfig(RunConfig* config) {
-  CompleteEnvironmentTable(config);
-  if (FillsPlannedTable(*config)) {
-    CompletePlannedTable(config);
-  }
-  CompleteRealRatio(config);
-  FillDefaults(config);
 }
 
 absl::Status CheckTrainable(const RunConfig& config) {

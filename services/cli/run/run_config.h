@@ -39,10 +39,6 @@ absl::StatusOr<std::filesystem::path> FindPresetsFolder();
 absl::StatusOr<demorl::config::v1::RunConfig> ResolveRunConfig(const RunRequest& request,
                                                                const std::filesystem::path& presets_folder);
 
-// Fills what follows from other fields: the tables `env` and `mpc` with their limits, the real ratio, all
-// defaults. Idempotent.
-void CompleteRunConfig(demorl::config::v1::RunConfig* config);
-
 // Checks ranges, and what no single field can say. INVALID_ARGUMENT naming the fields.
 absl::Status ValidateRunConfig(const demorl::config::v1::RunConfig& config);
 

@@ -1,6 +1,7 @@
 #include "services/cli/run/run_config.h"
 
 #include "common/base/file_io.h"
+#include "common/config/complete_run.h"
 #include "common/config/loader.h"
 #include "gtest/gtest.h"
 #include "services/cli/run/service_names.h"

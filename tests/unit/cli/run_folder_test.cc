@@ -1,10 +1,10 @@
 #include "services/cli/run/run_folder.h"
 
 #include "common/base/file_io.h"
+#include "common/config/complete_run.h"
 #include "common/config/loader.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "services/cli/run/run_config.h"
 #include "tests/testing/status_matchers.h"
 
 namespace demorl {
