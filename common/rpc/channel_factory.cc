@@ -12,6 +12,12 @@
 #include "spdlog/spdlog.h"
 
 namespace demorl {
+namespace {
+
+// A server that was added is found soon after a connection has become too old; gRPC's own limit is 30 s.
+constexpr int kMinResolutionIntervalMs = 5000;
+
+}  // namespace
 
 grpc::ChannelArguments CommonChannelArguments() {
   grpc::ChannelArguments arguments;
@@ -34,6 +40,8 @@ void RedirectGrpcLog() {
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, Metrics* metrics) {
   RedirectGrpcLog();
   grpc::ChannelArguments arguments = CommonChannelArguments();
+  arguments.SetLoadBalancingPolicyName("round_robin");
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kMinResolutionIntervalMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

@@ -20,6 +20,7 @@
 #include "common/rpc/health_server.h"
 #include "common/rpc/service_manager.h"
 #include "common/rpc/state_metrics.h"
+#include "common/rpc/stream_age.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
@@ -34,6 +35,8 @@ namespace {
 constexpr absl::Duration kServerShutdownTimeout = absl::Milliseconds(800);
 // How old the health answer may be.
 constexpr absl::Duration kHealthPeriod = absl::Milliseconds(250);
+// gRPC lets connections go up to a tenth later.
+constexpr double kConnectionAgeJitter = 1.1;
 
 class ServerRunnerImpl final : public ServerRunner {
  public:
@@ -114,11 +117,17 @@ class ServerRunnerImpl final : public ServerRunner {
     if (!options_.address.empty()) {
       builder.AddListeningPort(options_.address, grpc::InsecureServerCredentials(), &port_);
     }
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
     if (options_.metrics != nullptr) {
-      std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
       interceptors.push_back(MakeServerCallMetrics(options_.metrics));
-      builder.experimental().SetInterceptorCreators(std::move(interceptors));
     }
+    if (options_.max_connection_age > absl::ZeroDuration()) {
+      builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                                 static_cast<int>(absl::ToInt64Milliseconds(options_.max_connection_age)));
+      stream_age_.emplace(kConnectionAgeJitter * options_.max_connection_age + options_.connection_grace);
+      interceptors.push_back(stream_age_->MakeInterceptorFactory());
+    }
+    builder.experimental().SetInterceptorCreators(std::move(interceptors));
     for (grpc::Service* service : component_.rpc_services()) {
       builder.RegisterService(service);
     }
@@ -154,6 +163,9 @@ class ServerRunnerImpl final : public ServerRunner {
     while (!stop.WaitFor(kHealthPeriod)) {
       UpdateHealth();
       NotifyAlive();
+      if (stream_age_.has_value()) {
+        stream_age_->EndOldStreams();
+      }
     }
   }
 
@@ -185,6 +197,7 @@ class ServerRunnerImpl final : public ServerRunner {
   absl::Notification drain_requested_;
   StopSource stop_;
   const std::unique_ptr<ControlService> control_;
+  std::optional<StreamAge> stream_age_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::unique_ptr<HealthServer> health_server_;

@@ -20,6 +20,10 @@ struct ServerOptions {
   std::string health_address;
   std::string run_id;
   absl::Duration drain_timeout = absl::Seconds(10);
+  // Connections are told to go after about this long (zero for never): new calls take new ones. Streams,
+  // which would hold their connection, end with UNAVAILABLE when they have lasted `connection_grace` longer.
+  absl::Duration max_connection_age = absl::ZeroDuration();
+  absl::Duration connection_grace = absl::Seconds(2);
   // Counts calls; none when null. Outlives the runner.
   Metrics* metrics = nullptr;
 };

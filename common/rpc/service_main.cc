@@ -126,6 +126,7 @@ absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const Comp
                                  .health_address = server.health_address(),
                                  .run_id = config.run_id(),
                                  .drain_timeout = absl::Seconds(server.drain_timeout_s()),
+                                 .max_connection_age = absl::Seconds(server.max_connection_age_s()),
                                  .metrics = metrics.get()};
   ASSIGN_OR_RETURN(const std::unique_ptr<ServerRunner> runner, ServerRunner::Start(options, component.get()));
   if (runner->health_port() != 0) {

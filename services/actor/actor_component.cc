@@ -1,12 +1,9 @@
 #include "services/actor/actor_component.h"
 
-#include <unistd.h>
-
-#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "common/base/host_name.h"
 #include "common/base/status_macros.h"
 #include "common/config/run_modes.h"
 #include "common/env/registry.h"
@@ -24,12 +21,6 @@ using demorl::snapshot::v1::SNAPSHOT_KIND_POLICY;
 
 constexpr int kWaitingEvaluations = 8;
 constexpr int kEpisodeCounterBits = 40;
-
-std::string WriterId(const ActorConfig& config) {
-  std::array<char, 256> host_name{};
-  gethostname(host_name.data(), host_name.size() - 1);
-  return absl::StrReplaceAll(config.writer_id(), {{"${HOSTNAME}", host_name.data()}});
-}
 
 class ActorComponent final : public ServiceComponent {
  public:
@@ -133,7 +124,7 @@ absl::StatusOr<std::unique_ptr<CollectionLoop>> MakeLoop(const ServiceContext& c
                                                          const PlannerSource& planners, ReplayClient& replay,
                                                          SnapshotClient& snapshots, ActorMetrics* metrics) {
   const RunConfig& config = context.config;
-  const std::string writer_id = WriterId(config.actor());
+  const std::string writer_id = ExpandHostName(config.actor().writer_id());
   CollectionLoop::Parts parts;
   ASSIGN_OR_RETURN(parts.collector, MakeCollector(context, writer_id, factory, planners));
   if (config.actor().has_spool_dir() && !config.actor().spool_dir().empty()) {

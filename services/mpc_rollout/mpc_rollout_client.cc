@@ -17,6 +17,9 @@ namespace {
 namespace pb = ::demorl::planning::v1;
 
 constexpr absl::Duration kFinishTimeout = absl::Seconds(5);
+// Of a plan whose stream had worked before.
+constexpr int kMoreAttempts = 3;
+constexpr absl::Duration kAttemptInterval = absl::Milliseconds(50);
 
 // What the planners of one client share. One mutex for all their streams, so that closing wakes all of them.
 struct Connection {
@@ -56,15 +59,16 @@ class PlanCall final : public grpc::ClientBidiReactor<pb::PlanRequest, pb::PlanR
   }
 
   // Null when the stream has broken: Finish tells why.
-  absl::StatusOr<const pb::PlanResponse*> Receive(absl::Duration timeout) {
+  absl::StatusOr<const pb::PlanResponse*> Receive(absl::Time deadline) {
     absl::MutexLock lock(&connection_.mutex);
     const bool in_time =
-        connection_.mutex.AwaitWithTimeout(absl::Condition(this, &PlanCall::Settled), timeout);
+        connection_.mutex.AwaitWithDeadline(absl::Condition(this, &PlanCall::Settled), deadline);
     if (connection_.closed) {
       return absl::CancelledError("the planning client is closed");
     }
     if (!in_time) {
-      return absl::DeadlineExceededError(absl::StrCat("no plan within ", absl::FormatDuration(timeout)));
+      return absl::DeadlineExceededError(
+          absl::StrCat("no plan within ", absl::FormatDuration(connection_.options.plan_timeout)));
     }
     return broken_ ? nullptr : &response_;
   }
@@ -118,13 +122,32 @@ class StreamPlanner final : public OnlinePlanner {
  public:
   explicit StreamPlanner(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
 
+  // A stream that has worked ends when its connection has become too old, or its planner goes: others may be
+  // there.
   absl::StatusOr<PlannedAction> Plan(const PlanningState& state) override {
+    const absl::Time deadline = absl::Now() + connection_->options.plan_timeout;
+    const bool worked = call_ != nullptr;
+    absl::StatusOr<PlannedAction> planned = PlanOnce(state, deadline);
+    for (int again = 0; worked && again < kMoreAttempts && WasCut(planned.status()); ++again) {
+      absl::SleepFor(again * kAttemptInterval);  // until its connection is known to be gone
+      planned = PlanOnce(state, deadline);
+    }
+    return planned;
+  }
+
+ private:
+  // By the planner, or on the way to it.
+  bool WasCut(const absl::Status& status) const {
+    absl::MutexLock lock(&connection_->mutex);
+    return !connection_->closed && (absl::IsUnavailable(status) || absl::IsCancelled(status));
+  }
+
+  absl::StatusOr<PlannedAction> PlanOnce(const PlanningState& state, absl::Time deadline) {
     if (call_ == nullptr) {
       call_ = std::make_unique<PlanCall>(*connection_);
     }
     call_->Send(MakeRequest(state));
-    const absl::StatusOr<const pb::PlanResponse*> response =
-        call_->Receive(connection_->options.plan_timeout);
+    const absl::StatusOr<const pb::PlanResponse*> response = call_->Receive(deadline);
     if (!response.ok() || *response == nullptr) {
       const std::unique_ptr<PlanCall> broken = std::move(call_);
       return response.ok() ? broken->Finish() : response.status();
@@ -132,7 +155,6 @@ class StreamPlanner final : public OnlinePlanner {
     return Decode(**response);
   }
 
- private:
   pb::PlanRequest MakeRequest(const PlanningState& state) const {
     pb::PlanRequest request;
     request.set_run_id(connection_->options.run_id);

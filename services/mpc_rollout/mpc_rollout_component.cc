@@ -3,7 +3,9 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/host_name.h"
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
 #include "services/mpc_rollout/core/planner_options.h"
@@ -19,6 +21,10 @@ namespace {
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_DYNAMICS;
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_POLICY;
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_VALUE;
+
+std::string PlannerId(const config::v1::RunConfig& config) {
+  return absl::StrCat("mpc_rollout-", ExpandHostName(config.services().mpc_rollout().instance()));
+}
 
 class MpcRolloutComponent final : public ServiceComponent {
  public:
@@ -77,12 +83,14 @@ class MpcRolloutComponent final : public ServiceComponent {
   RolloutWorker::Parts WorkerParts() {
     return {
         .config = context_.config,
+        .planner_id = PlannerId(context_.config),
         .start_count = context_.start_count,
         .find_environment = [this] { return Environment(); },
         .latest_planning_round = [this]() -> absl::StatusOr<uint64_t> {
           ASSIGN_OR_RETURN(const auto table, replay_.GetTable("mpc"));
           return table.latest_planning_round();
         },
+        .claim_round = [this](const RoundClaim& claim) { return replay_.ClaimRound("mpc", claim); },
         .open_sampler = [this](const BatchSamplerOptions& options) { return replay_.OpenSampler(options); },
         .open_writer = [this](const ReplayWriterOptions& options) { return replay_.OpenWriter(options); },
         .feed = &feed_,

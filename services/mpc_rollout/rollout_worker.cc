@@ -22,6 +22,9 @@ constexpr char kEnvironmentTable[] = "env";
 constexpr size_t kMaxChunkBytes = 900 << 10;  // below the 1 MiB that replay likes in one message
 // How long one wait lasts before the worker looks around.
 constexpr absl::Duration kWaitSlice = absl::Seconds(1);
+// A share that takes as many times longer than the one before is given to others as well.
+constexpr int kLeaseFactor = 4;
+constexpr absl::Duration kShortestLease = absl::Seconds(30);
 
 // Another attempt can succeed: nothing is wrong with what was asked.
 bool IsTransient(const absl::Status& status) {
@@ -141,15 +144,15 @@ absl::Status RolloutWorker::Prepare() {
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const uint64_t latest_round, AskUntilThere(parts_.latest_planning_round));
-  // A restart must not repeat the random numbers of the rounds before.
+  // Neither a restart nor another planner may repeat the random numbers of the rounds before.
   RolloutPlanner::Options options =
-      MakePlannerOptions(parts_.config, environment_, "mpc_rollout", parts_.start_count);
-  options.first_planning_round = latest_round + 1;
+      MakePlannerOptions(parts_.config, environment_,
+                         absl::StrCat(parts_.planner_id, " after ", latest_round), parts_.start_count);
   options.cancelled = [token = stop_.token()] { return token.stop_requested(); };
   ASSIGN_OR_RETURN(planner_, RolloutPlanner::Create(options));
   absl::MutexLock lock(&mutex_);
   writer_ = parts_.open_writer({.table = kPlannedTable,
-                                .writer_id = "mpc_rollout",
+                                .writer_id = parts_.planner_id,
                                 .writer_epoch = parts_.start_count,
                                 .environment = environment_.spec,
                                 .simulated = false});
@@ -167,32 +170,49 @@ absl::Status RolloutWorker::Serve() {
                 planned_version_ == 0 ? "waiting for a first dynamics snapshot"
                                       : absl::StrCat("waiting for dynamics after ", planned_version_));
     }
-    return absl::OkStatus();
-  }
-  RETURN_IF_ERROR(newer);
-  feed_.Update(environment_.spec.SchemaHash(), &offered_, planner_.get());
-  if (!planner_->ready()) {
-    SetDetail(ComponentState::kRunning, "waiting for a policy and value to plan with");
-    stop_.token().WaitFor(absl::Milliseconds(200));
-    return absl::OkStatus();
-  }
-  return RunRounds();
-}
-
-absl::Status RolloutWorker::RunRounds() {
-  SetDetail(ComponentState::kRunning, absl::StrCat("planning with dynamics ", offered_.dynamics));
-  for (int round = 0; round < parts_.config.planner().rounds_per_model(); ++round) {
-    if (!WaitUntilRunning()) {
-      return absl::CancelledError("stopped");
+    if (planned_version_ == 0) {
+      return absl::OkStatus();
     }
-    RETURN_IF_ERROR(RunRound());
+  } else {
+    RETURN_IF_ERROR(newer);
   }
-  planned_version_ = offered_.dynamics;
-  return absl::OkStatus();
+  return RunShares();
 }
 
-absl::Status RolloutWorker::RunRound() {
-  ASSIGN_OR_RETURN(const SampledBatch starts, DrawStartStates());
+absl::Status RolloutWorker::RunShares() {
+  while (WaitUntilRunning()) {
+    feed_.Update(environment_.spec.SchemaHash(), &offered_, planner_.get());
+    if (!planner_->ready()) {
+      SetDetail(ComponentState::kRunning, "waiting for a policy and value to plan with");
+      stop_.token().WaitFor(absl::Milliseconds(200));
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const RoundShare share, ClaimShare());
+    if (share.start_states == 0) {
+      planned_version_ = offered_.dynamics;
+      return absl::OkStatus();
+    }
+    SetDetail(ComponentState::kRunning, absl::StrCat("planning with dynamics ", offered_.dynamics));
+    share_finished_ = false;
+    const absl::Duration begin = RealClock::Get().Now();
+    RETURN_IF_ERROR(RunShare(share));
+    share_time_ = RealClock::Get().Now() - begin;
+    share_finished_ = true;
+  }
+  return absl::CancelledError("stopped");
+}
+
+absl::StatusOr<RoundShare> RolloutWorker::ClaimShare() {
+  return parts_.claim_round({.planner_id = parts_.planner_id,
+                             .dynamics_version = offered_.dynamics,
+                             .rounds_per_version = parts_.config.planner().rounds_per_model(),
+                             .start_states_per_round = parts_.config.planner().num_start_states(),
+                             .finished = share_finished_,
+                             .lease = std::max(kLeaseFactor * share_time_, kShortestLease)});
+}
+
+absl::Status RolloutWorker::RunShare(const RoundShare& share) {
+  ASSIGN_OR_RETURN(const SampledBatch starts, DrawStartStates(share.start_states));
   const absl::Duration begin = RealClock::Get().Now();
   const int64_t rows = std::max(starts.rows_inserted, feed_.EnvironmentRows());
   absl::StatusOr<PlanningReport> report = planner_->PlanRound(starts.batch.observations, rows);
@@ -203,21 +223,23 @@ absl::Status RolloutWorker::RunRound() {
     RecordFailure(report.status());
     return absl::OkStatus();
   }
+  for (Segment& segment : report->rows.segments) {
+    segment.provenance->planning_round = share.planning_round;
+  }
   Record(*report, RealClock::Get().Now() - begin);
   return Append(std::move(report->rows));
 }
 
-absl::StatusOr<SampledBatch> RolloutWorker::DrawStartStates() {
+absl::StatusOr<SampledBatch> RolloutWorker::DrawStartStates(int64_t count) {
   BatchSampler* sampler = nullptr;
   {
     absl::MutexLock lock(&mutex_);
     if (stopping_) {
       return absl::CancelledError("stopped");
     }
-    sampler_ =
-        parts_.open_sampler({.shares = {{kEnvironmentTable, parts_.config.planner().num_start_states()}},
-                             .batches_in_flight = 1,
-                             .counts_as_update = false});
+    sampler_ = parts_.open_sampler({.shares = {{kEnvironmentTable, static_cast<int>(count)}},
+                                    .batches_in_flight = 1,
+                                    .counts_as_update = false});
     sampler = sampler_.get();
   }
   absl::StatusOr<SampledBatch> batch = sampler->Next(absl::Now() + absl::Seconds(10));

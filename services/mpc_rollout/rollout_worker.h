@@ -18,18 +18,22 @@
 
 namespace demorl {
 
-// The thread that fills D_MPC: for every new dynamics version, `rounds_per_model` planning rounds from start
-// states drawn from D_ENV. Thread-safe; borrows the feed and the metrics.
+// The thread that fills D_MPC: does its share of the `rounds_per_model` planning rounds that every new
+// dynamics version calls for, from start states drawn from D_ENV. Thread-safe; borrows the feed and the
+// metrics.
 class RolloutWorker {
  public:
   struct Parts {
     demorl::config::v1::RunConfig config;
+    // Unique among the planners of the run.
+    std::string planner_id;
     // Grows with each start; epoch of the writer and part of the seed.
     uint64_t start_count = 1;
     // Asked again while UNAVAILABLE.
     std::function<absl::StatusOr<PlanningEnvironment>()> find_environment;
-    // Of D_MPC, 0 while it has no rows: retention compares round numbers, which therefore go on from there.
+    // Of D_MPC, 0 while it has no rows; part of the seed.
     std::function<absl::StatusOr<uint64_t>()> latest_planning_round;
+    std::function<absl::StatusOr<RoundShare>(const RoundClaim&)> claim_round;
     std::function<std::unique_ptr<BatchSampler>(const BatchSamplerOptions&)> open_sampler;
     std::function<std::unique_ptr<ReplayWriter>(const ReplayWriterOptions&)> open_writer;
     SnapshotFeed* feed = nullptr;
@@ -64,11 +68,13 @@ class RolloutWorker {
   absl::Status Prepare();
   // Waits for work and does it; an error ends the worker.
   absl::Status Serve();
-  absl::Status RunRounds();
-  absl::Status RunRound();
+  // Does what falls to this planner until nothing is due any more.
+  absl::Status RunShares();
+  absl::StatusOr<RoundShare> ClaimShare();
+  absl::Status RunShare(const RoundShare& share);
   absl::Status Append(TransitionChunk rows);
   void FinishWriting();
-  absl::StatusOr<SampledBatch> DrawStartStates();
+  absl::StatusOr<SampledBatch> DrawStartStates(int64_t count);
   template <typename T>
   absl::StatusOr<T> AskUntilThere(const std::function<absl::StatusOr<T>()>& ask);
 
@@ -87,7 +93,12 @@ class RolloutWorker {
   PlanningEnvironment environment_;
   std::unique_ptr<RolloutPlanner> planner_;
   OfferedVersions offered_;
+  // Nothing more was due for this version when it was last asked.
   uint64_t planned_version_ = 0;
+  // Whether what was claimed last has been done; an earlier process of this name may have left some.
+  bool share_finished_ = false;
+  // Of the share before; generous while there is none.
+  absl::Duration share_time_ = absl::Minutes(2);
   int failures_in_a_row_ = 0;
 
   mutable absl::Mutex mutex_;

@@ -71,6 +71,21 @@ absl::StatusOr<pb::ListTablesResponse> ReplayClient::ListTables() {
   return impl_->Call(&pb::ReplayService::Stub::ListTables, pb::ListTablesRequest());
 }
 
+absl::StatusOr<RoundShare> ReplayClient::ClaimRound(const std::string& table, const RoundClaim& claim) {
+  pb::ClaimRoundRequest request;
+  request.set_run_id(impl_->run_id);
+  request.set_table(table);
+  request.set_planner_id(claim.planner_id);
+  request.set_dynamics_version(claim.dynamics_version);
+  request.set_rounds_per_version(static_cast<uint32_t>(claim.rounds_per_version));
+  request.set_start_states_per_round(static_cast<uint32_t>(claim.start_states_per_round));
+  request.set_finished(claim.finished);
+  request.mutable_lease()->set_seconds(absl::ToInt64Seconds(claim.lease));
+  ASSIGN_OR_RETURN(const pb::ClaimRoundResponse response,
+                   impl_->Call(&pb::ReplayService::Stub::ClaimRound, request));
+  return RoundShare{.planning_round = response.planning_round(), .start_states = response.start_states()};
+}
+
 absl::StatusOr<int64_t> ReplayClient::PurgeDynamicsVersion(const std::string& table,
                                                            uint64_t dynamics_version) {
   pb::PurgeRequest request;

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/tensor/environment_spec.h"
+#include "common/tensor/round_claim.h"
 #include "common/tensor/table_share.h"
 #include "common/tensor/transition_chunk.h"
 #include "demorl/replay/v1/replay_service.pb.h"
@@ -125,6 +126,8 @@ class ReplayClient {
   // As the table's writers have described it; UNAVAILABLE as long as none has.
   absl::StatusOr<EnvironmentSpec> GetEnvironment(const std::string& table);
   absl::StatusOr<demorl::replay::v1::ListTablesResponse> ListTables();
+  // A planner's share of the rounds that are due in the table.
+  absl::StatusOr<RoundShare> ClaimRound(const std::string& table, const RoundClaim& claim);
   absl::StatusOr<int64_t> PurgeDynamicsVersion(const std::string& table, uint64_t dynamics_version);
   absl::StatusOr<demorl::replay::v1::AuditResponse> Audit();
   absl::StatusOr<demorl::replay::v1::CreateCheckpointResponse> CreateCheckpoint();

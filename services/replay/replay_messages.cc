@@ -43,6 +43,8 @@ pb::TableInfo EncodeTableInfo(const TableSummary& table) {
   }
   message.set_memory_bytes(static_cast<uint64_t>(table.memory_bytes));
   message.set_latest_planning_round(table.latest_planning_round);
+  message.set_planning_rounds_queued(table.planning_rounds_queued);
+  message.set_planners(static_cast<uint32_t>(table.planners));
   return message;
 }
 
@@ -86,6 +88,17 @@ pb::TailResponse EncodeRows(const RowsRead& rows) {
   message.set_next_position(rows.next_position);
   *message.mutable_chunk() = EncodeTransitionChunk(rows.chunk);
   return message;
+}
+
+RoundClaim DecodeRoundClaim(const pb::ClaimRoundRequest& request) {
+  constexpr uint32_t kMost = 1u << 30;
+  return {.planner_id = request.planner_id(),
+          .dynamics_version = request.dynamics_version(),
+          .rounds_per_version = static_cast<int>(std::min(request.rounds_per_version(), kMost)),
+          .start_states_per_round = std::min(request.start_states_per_round(), kMost),
+          .finished = request.finished(),
+          .lease = absl::Seconds(std::clamp<int64_t>(request.lease().seconds(), 0, 86400)) +
+                   absl::Nanoseconds(request.lease().nanos())};
 }
 
 TransitionChunk DecodeChunkLeniently(const common::v1::TransitionChunk& message, int64_t* malformed_rows) {

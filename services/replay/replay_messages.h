@@ -14,6 +14,7 @@ demorl::replay::v1::WriterAudit EncodeWriterAudit(const WriterSummary& writer);
 demorl::replay::v1::AppendResponse EncodePosition(const WriterPosition& position);
 demorl::replay::v1::SampleResponse EncodeBatch(const DrawnBatch& drawn);
 demorl::replay::v1::TailResponse EncodeRows(const RowsRead& rows);
+RoundClaim DecodeRoundClaim(const demorl::replay::v1::ClaimRoundRequest& request);
 
 // Segments that cannot be decoded are left out, and the rows they seem to have are counted.
 TransitionChunk DecodeChunkLeniently(const demorl::common::v1::TransitionChunk& message,

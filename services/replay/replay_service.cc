@@ -78,6 +78,21 @@ grpc::ServerUnaryReactor* ReplayService::Purge(grpc::CallbackServerContext* cont
   return reactor;
 }
 
+grpc::ServerUnaryReactor* ReplayService::ClaimRound(grpc::CallbackServerContext* context,
+                                                    const pb::ClaimRoundRequest* request,
+                                                    pb::ClaimRoundResponse* response) {
+  absl::Status status = core_->CheckRun(request->run_id());
+  if (status.ok()) {
+    const absl::StatusOr<RoundShare> share = core_->ClaimRound(request->table(), DecodeRoundClaim(*request));
+    status = share.status();
+    if (share.ok()) {
+      response->set_planning_round(share->planning_round);
+      response->set_start_states(static_cast<uint32_t>(share->start_states));
+    }
+  }
+  return FinishWith(context, status);
+}
+
 grpc::ServerUnaryReactor* ReplayService::ListTables(grpc::CallbackServerContext* context,
                                                     const pb::ListTablesRequest*,
                                                     pb::ListTablesResponse* response) {

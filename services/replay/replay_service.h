@@ -29,6 +29,9 @@ class ReplayService final : public demorl::replay::v1::ReplayService::CallbackSe
   grpc::ServerUnaryReactor* Purge(grpc::CallbackServerContext* context,
                                   const demorl::replay::v1::PurgeRequest* request,
                                   demorl::replay::v1::PurgeResponse* response) override;
+  grpc::ServerUnaryReactor* ClaimRound(grpc::CallbackServerContext* context,
+                                       const demorl::replay::v1::ClaimRoundRequest* request,
+                                       demorl::replay::v1::ClaimRoundResponse* response) override;
   grpc::ServerUnaryReactor* ListTables(grpc::CallbackServerContext* context,
                                        const demorl::replay::v1::ListTablesRequest* request,
                                        demorl::replay::v1::ListTablesResponse* response) override;

@@ -265,6 +265,26 @@ absl::StatusOr<std::optional<RowsRead>> ReplayCore::ReadRows(const std::string& 
   return rows;
 }
 
+absl::StatusOr<RoundShare> ReplayCore::ClaimRound(const std::string& name, const RoundClaim& claim) {
+  ASSIGN_OR_RETURN(const size_t index, FindTable(name));
+  if (claim.planner_id.empty() || claim.rounds_per_version < 1 || claim.start_states_per_round < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("planner '", claim.planner_id, "' calls for ", claim.rounds_per_version, " rounds of ",
+                     claim.start_states_per_round, " start states; want a name and at least 1 of each"));
+  }
+  absl::MutexLock lock(&mutex_);
+  TableEntry& entry = tables_[index];
+  if (!entry.rounds.has_value()) {
+    const auto& segments = entry.table->segments();
+    entry.rounds.emplace();
+    entry.rounds->GoOnAfter(segments.empty() ? 0 : segments.back().segment->dynamics_version(),
+                            entry.table->latest_round());
+  }
+  const RoundShare share = entry.rounds->Claim(claim, clock_.Now());
+  entry.instruments->SetRounds(entry.rounds->queued(), entry.rounds->skipped(), entry.rounds->planners());
+  return share;
+}
+
 absl::StatusOr<int64_t> ReplayCore::UpdatePriorities(const std::string& table,
                                                      const std::vector<uint64_t>& keys,
                                                      const std::vector<double>& priorities) {

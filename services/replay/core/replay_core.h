@@ -22,6 +22,7 @@
 #include "common/tensor/transition_chunk.h"
 #include "services/replay/core/group_commit.h"
 #include "services/replay/core/kv_store.h"
+#include "services/replay/core/planning_rounds.h"
 #include "services/replay/core/quarantine.h"
 #include "services/replay/core/replay_options.h"
 #include "services/replay/core/table.h"
@@ -102,6 +103,8 @@ struct TableSummary {
   std::optional<EnvironmentSpec> environment;
   int64_t memory_bytes = 0;
   uint64_t latest_planning_round = 0;
+  double planning_rounds_queued = 0;
+  int planners = 0;
 };
 
 struct WriterSummary {
@@ -198,6 +201,11 @@ class ReplayCore : private CommitSource {
   absl::StatusOr<int64_t> PurgeDynamicsVersion(const std::string& table, uint64_t dynamics_version);
   absl::StatusOr<int64_t> PurgeBefore(const std::string& table, uint64_t key);
 
+  // Gives a planner its share of the rounds that are due in this table; see PlanningRounds. Not durable: a
+  // new core goes on after the newest rows that it holds. NOT_FOUND: no such table. INVALID_ARGUMENT: no
+  // planner id, or a call for less than one round of one start state.
+  absl::StatusOr<RoundShare> ClaimRound(const std::string& table, const RoundClaim& claim);
+
   absl::StatusOr<TableSummary> Describe(const std::string& table) const;
   // Also brings the metrics of waiting times up to date, which nothing else does while a table stands still.
   std::vector<TableSummary> DescribeAll() const;
@@ -241,6 +249,8 @@ class ReplayCore : private CommitSource {
     std::unique_ptr<TableInstruments> instruments;
     WaitingTime waiting_samplers;
     WaitingTime waiting_writers;
+    // None before the first claim.
+    std::optional<PlanningRounds> rounds;
     int open_simulated_writers = 0;
     int64_t last_chunk_rows = 1;
     // Rows that the store has.

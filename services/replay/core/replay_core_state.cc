@@ -49,7 +49,9 @@ TableSummary ReplayCore::Summarize(const TableEntry& entry) const {
           .waiting_for_updates_seconds = absl::ToDoubleSeconds(entry.waiting_writers.Total(now)),
           .environment = table.environment(),
           .memory_bytes = table.memory_bytes(),
-          .latest_planning_round = table.latest_round()};
+          .latest_planning_round = table.latest_round(),
+          .planning_rounds_queued = entry.rounds.has_value() ? entry.rounds->queued() : 0,
+          .planners = entry.rounds.has_value() ? entry.rounds->planners() : 0};
 }
 
 absl::StatusOr<TableSummary> ReplayCore::Describe(const std::string& name) const {

@@ -32,6 +32,12 @@ class TableInstruments {
                                                 "Time that writers have waited for updates", labels);
     sample_seconds_ = &metrics->GetHistogram("demorl_replay_sample_seconds",
                                              "Time to draw and gather a batch", Buckets(), labels);
+    rounds_queued_ = &metrics->GetGauge("demorl_replay_planning_rounds_queued",
+                                        "Planning rounds that are due or under way", labels);
+    rounds_skipped_ = &metrics->GetCounter("demorl_replay_planning_rounds_skipped_total",
+                                           "Planning rounds that newer dynamics came before", labels);
+    planners_ = &metrics->GetGauge("demorl_replay_planners",
+                                   "Planners that have lately asked for rounds, or work at some", labels);
     append_ack_seconds_ =
         &metrics->GetHistogram("demorl_replay_append_ack_seconds",
                                "Time from taking a chunk in until it is durable", Buckets(), labels);
@@ -65,6 +71,14 @@ class TableInstruments {
       waiting_for_updates_->Increment(for_updates_s - waiting_for_updates_->Value());
     }
   }
+  // `skipped` since the start.
+  void SetRounds(double queued, double skipped, double planners) {
+    if (metrics_ != nullptr) {
+      rounds_queued_->Set(queued);
+      rounds_skipped_->Increment(skipped - rounds_skipped_->Value());
+      planners_->Set(planners);
+    }
+  }
   void SampleTook(double seconds) { Observe(sample_seconds_, seconds); }
   void AppendAckTook(double seconds) { Observe(append_ack_seconds_, seconds); }
 
@@ -93,6 +107,9 @@ class TableInstruments {
   Gauge* limiter_error_ = nullptr;
   Counter* waiting_for_inserts_ = nullptr;
   Counter* waiting_for_updates_ = nullptr;
+  Gauge* rounds_queued_ = nullptr;
+  Counter* rounds_skipped_ = nullptr;
+  Gauge* planners_ = nullptr;
   Histogram* sample_seconds_ = nullptr;
   Histogram* append_ack_seconds_ = nullptr;
 };

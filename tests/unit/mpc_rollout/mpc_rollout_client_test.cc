@@ -1,6 +1,7 @@
 #include "services/mpc_rollout/mpc_rollout_client.h"
 
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
@@ -39,6 +40,9 @@ class FakePlanningService final : public demorl::planning::v1::PlanningService::
         if (!end_.ok()) {
           return ToGrpcStatus(end_);
         }
+        if (std::exchange(cut_, false)) {
+          return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the connection is old");
+        }
       }
       std::vector<float> action = *DecodeFloats(request.observation());
       for (float& value : action) {
@@ -58,6 +62,10 @@ class FakePlanningService final : public demorl::planning::v1::PlanningService::
   void SetEnd(const absl::Status& end) {
     absl::MutexLock lock(&mutex_);
     end_ = end;
+  }
+  void CutNextStream() {
+    absl::MutexLock lock(&mutex_);
+    cut_ = true;
   }
   // Blocks until as many requests have come.
   void AwaitRequests(size_t count) {
@@ -79,6 +87,7 @@ class FakePlanningService final : public demorl::planning::v1::PlanningService::
   std::vector<PlanRequest> requests_;
   int num_streams_ = 0;
   bool answers_ = true;
+  bool cut_ = false;
   absl::Status end_;
 };
 
@@ -139,7 +148,17 @@ TEST_F(MpcRolloutClientTest, TellsWhyThePlannerEndedTheStreamAndAsksOverANewOne)
   EXPECT_THAT(planner->Plan(state_), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another")));
   service_.SetEnd(absl::OkStatus());
   ASSERT_OK(planner->Plan(state_));
-  EXPECT_EQ(service_.num_streams(), 3);
+  EXPECT_EQ(service_.num_streams(),
+            6);  // the first failure came over a stream that had worked: 3 more attempts
+}
+
+TEST_F(MpcRolloutClientTest, AsksOverANewStreamWhenOneThatWorkedWasCut) {
+  MpcRolloutClient client = MakeClient();
+  const std::unique_ptr<OnlinePlanner> planner = client.OpenPlanner();
+  ASSERT_OK(planner->Plan(state_));
+  service_.CutNextStream();
+  ASSERT_OK(planner->Plan(state_));
+  EXPECT_EQ(service_.num_streams(), 2);
 }
 
 TEST_F(MpcRolloutClientTest, ReportsAPlannerThatIsNotThere) {

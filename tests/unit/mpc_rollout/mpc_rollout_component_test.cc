@@ -93,6 +93,7 @@ TEST_F(MpcRolloutComponentTest, FillsTheTableForEachDynamicsVersionAndGoesOnAfte
   EXPECT_EQ(table.rows_inserted(), 50);  // 10 plans of 5 steps
   context_.start_count = 2;
   const Host planner = Host::Start(MakeMpcRolloutComponent(context_));
+  Publish(snapshots, SNAPSHOT_KIND_DYNAMICS, ConstantDynamics(kObservations, kActions, 2, 1, 0.2F));
   uint64_t round = 1;
   while (round == 1) {
     ASSERT_OK_AND_ASSIGN(const TailedRows rows, tail->Next(absl::Now() + kPatience));

@@ -9,6 +9,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "common/base/clock.h"
 #include "common/rpc/grpc_status.h"
 #include "common/tensor/transition_codec.h"
 #include "gmock/gmock.h"
@@ -18,6 +19,7 @@
 #include "services/mpc_rollout/mpc_rollout_client.h"
 #include "services/mpc_rollout/planning_service.h"
 #include "services/mpc_rollout/rollout_worker.h"
+#include "services/replay/core/planning_rounds.h"
 #include "tests/fakes/policies.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/unit/mpc_rollout/planner_tensors.h"
@@ -94,7 +96,14 @@ struct FakeReplay {
   BatchSamplerOptions sampler_options;
   absl::Status append_status;
   float start_value = 0;
+  PlanningRounds rounds;
 
+  FakeReplay() { rounds.GoOnAfter(/*dynamics_version=*/0, /*planning_round=*/17); }
+
+  RoundShare Claim(const RoundClaim& claim) {
+    absl::MutexLock lock(&mutex);
+    return rounds.Claim(claim, RealClock::Get().Now());
+  }
   int Rows() {
     absl::MutexLock lock(&mutex);
     int rows = 0;
@@ -192,9 +201,11 @@ class MpcRolloutTest : public ::testing::Test {
 
   RolloutWorker::Parts Parts(const RunConfig& config) {
     return {.config = config,
+            .planner_id = "planner",
             .start_count = 3,
             .find_environment = [] { return FakeEnvironment(); },
             .latest_planning_round = [] { return uint64_t{17}; },
+            .claim_round = [this](const RoundClaim& claim) { return replay_.Claim(claim); },
             .open_sampler =
                 [this](const BatchSamplerOptions& options) {
                   replay_.sampler_options = options;
@@ -255,11 +266,30 @@ TEST_F(MpcRolloutTest, RunsItsRoundsForEachNewDynamicsVersion) {
   EXPECT_THAT(rounds, ElementsAre(18, 19, 20, 21));
   EXPECT_THAT(versions, ElementsAre(1, 1, 2, 2));
   EXPECT_EQ(replay_.writer_options.table, "mpc");
+  EXPECT_EQ(replay_.writer_options.writer_id, "planner");
   EXPECT_EQ(replay_.writer_options.writer_epoch, 3);
   EXPECT_FALSE(replay_.writer_options.simulated);
   EXPECT_FALSE(replay_.sampler_options.counts_as_update);
   EXPECT_EQ(metrics_.rounds.Value(), 4);
   EXPECT_EQ(metrics_.rows.Value(), 144);
+}
+
+TEST_F(MpcRolloutTest, TwoPlannersShareTheStartStatesOfARound) {
+  RolloutWorker::Parts other = Parts(SmallRun());
+  other.planner_id = "other";
+  replay_.Claim({.planner_id = "planner"});  // both are known before the rounds begin
+  replay_.Claim({.planner_id = "other"});
+  RolloutWorker first(Parts(SmallRun())), second(std::move(other));
+  SetPolicyAndValue();
+  SetDynamics(1);
+  first.Start();
+  second.Start();
+  EXPECT_TRUE(Becomes([&] { return replay_.Rows() == 72; }));
+  EXPECT_OK(first.Stop(absl::Now() + absl::Seconds(5)));
+  EXPECT_OK(second.Stop(absl::Now() + absl::Seconds(5)));
+  for (const TransitionChunk& chunk : replay_.chunks) {
+    EXPECT_EQ(chunk.num_rows(), 18);  // 3 plans of 6 steps
+  }
 }
 
 TEST_F(MpcRolloutTest, PausesAndResumes) {
