@@ -58,6 +58,15 @@ void CompleteRealRatio(RunConfig* config) {
   }
 }
 
+// For `demorl check-run` to write to and draw from, apart from what is learned from.
+void AddCheckTable(RunConfig* config) {
+  TableConfig* table = FindOrAddTable("check", config);
+  if (!table->has_max_rows()) {
+    table->set_max_rows(64);
+    table->set_durability(demorl::config::v1::DURABILITY_NONE);
+  }
+}
+
 // A folder that Kubernetes mounts has links and hidden folders in it too.
 std::vector<fs::path> LayersOf(const fs::path& folder) {
   std::vector<fs::path> layers;
@@ -98,6 +107,8 @@ absl::StatusOr<RunConfig> LoadRunConfig(const fs::path& path, const std::vector<
   }
   if (layered) {
     CompleteRunConfig(&config);
+    AddCheckTable(&config);
+    FillDefaults(&config);
   } else {
     FillDefaults(&config);
   }

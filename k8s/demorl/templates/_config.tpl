@@ -104,3 +104,9 @@ security {
 {{- define "demorl.number" -}}
 {{- if eq (float64 .) (float64 (int64 .)) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
 {{- end -}}
+
+{{/* A quantity of storage as a number, so that 1Gi is 1024Mi. */}}
+{{- define "demorl.bytes" -}}
+{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" (toString .) | float64) (index $units (regexReplaceAll "^[0-9.]+" (toString .) "")) | printf "%.0f" -}}
+{{- end -}}

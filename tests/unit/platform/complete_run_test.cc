@@ -35,10 +35,12 @@ TEST_F(LoadRunConfigTest, LayersOfAFolderAreMergedByNameAndCompleted) {
   Write("10-preset.textproto", "algorithm: \"mdemorl\" sac { updates_per_step: 20 learning_starts: 300 }");
   ASSERT_OK_AND_ASSIGN(const RunConfig config, LoadRunConfig(folder_, {"seed=5"}));
   EXPECT_EQ(config.seed(), 5);
-  ASSERT_EQ(config.replay().tables_size(), 2);
+  ASSERT_EQ(config.replay().tables_size(), 3);
   EXPECT_EQ(config.replay().tables(0).name(), "env");
   EXPECT_EQ(config.replay().tables(0).rate_limiter().updates_per_row(), 7);
   EXPECT_EQ(config.replay().tables(0).rate_limiter().min_rows(), 300);
+  EXPECT_EQ(config.replay().tables(2).name(), "check");
+  EXPECT_EQ(config.replay().tables(2).durability(), demorl::config::v1::DURABILITY_NONE);
 }
 
 TEST_F(LoadRunConfigTest, LinksAreFollowedAndOtherFilesLeftAlone) {
