@@ -24,6 +24,7 @@ LIBRARIES = [  # first match wins; anything else is the standard library, Abseil
     ("rocksdb", re.compile(r"rocksdb/")),
     ("spdlog", re.compile(r"spdlog/")),
     ("cli11", re.compile(r"CLI/")),
+    ("openssl", re.compile(r"openssl/")),
     ("json", re.compile(r"nlohmann/")),
     ("gtest", re.compile(r"(gtest|gmock|benchmark)/")),
 ]
@@ -35,7 +36,7 @@ UNITS = {
     "common/metrics": ({"base"}, {"prometheus"}),
     "common/config": ({"base"}, {"config_proto", "protobuf"}),
     "common/tensor": ({"base"}, {"common_proto", "protobuf"}),
-    "common/rpc": ({"base", "concurrency", "config", "metrics", "tensor"}, PROTOBUF | {"cli11", "grpc", "spdlog"}),
+    "common/rpc": ({"base", "concurrency", "config", "metrics", "tensor"}, PROTOBUF | {"cli11", "grpc", "openssl", "spdlog"}),
     "common/env": ({"base", "concurrency", "tensor"}, {"mujoco"}),
     "common/policy": ({"base", "tensor"}, {"eigen", "json"}),
     "common/nn": ({"base", "concurrency"}, {"onednn"}),

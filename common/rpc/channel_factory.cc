@@ -1,15 +1,13 @@
 #include "common/rpc/channel_factory.h"
 
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "common/rpc/call_metrics.h"
+#include "common/rpc/grpc_log.h"
 #include "common/rpc/grpc_settings.h"
-#include "grpc/support/log.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
-#include "spdlog/spdlog.h"
 
 namespace demorl {
 namespace {
@@ -28,16 +26,8 @@ grpc::ChannelArguments CommonChannelArguments() {
   return arguments;
 }
 
-void RedirectGrpcLog() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    gpr_set_log_function([](gpr_log_func_args* entry) {
-      spdlog::debug("grpc {}:{}: {}", entry->file, entry->line, entry->message);
-    });
-  });
-}
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, Metrics* metrics) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, Metrics* metrics,
+                                           const TransportSecurity* security) {
   RedirectGrpcLog();
   grpc::ChannelArguments arguments = CommonChannelArguments();
   arguments.SetLoadBalancingPolicyName("round_robin");
@@ -53,8 +43,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, Metrics* 
   if (metrics != nullptr) {
     interceptors.push_back(MakeClientCallMetrics(metrics));
   }
-  return grpc::experimental::CreateCustomChannelWithInterceptors(address, grpc::InsecureChannelCredentials(),
-                                                                 arguments, std::move(interceptors));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      address, security == nullptr ? grpc::InsecureChannelCredentials() : security->channel_credentials(),
+      arguments, std::move(interceptors));
 }
 
 }  // namespace demorl

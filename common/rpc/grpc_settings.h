@@ -22,7 +22,4 @@ grpc::ChannelArguments CommonChannelArguments();
 // How a server notices vanished clients, and that it has its port for itself.
 void ApplyKeepalive(grpc::ServerBuilder& builder);
 
-// Sends gRPC's own log to ours at debug level: what matters reaches the user as a status. Idempotent.
-void RedirectGrpcLog();
-
 }  // namespace demorl

@@ -7,6 +7,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/grpc_log.h"
 #include "common/rpc/grpc_settings.h"
 #include "common/rpc/grpc_status.h"
 #include "grpcpp/client_context.h"

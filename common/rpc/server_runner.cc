@@ -16,6 +16,7 @@
 #include "common/concurrency/stop_token.h"
 #include "common/rpc/call_metrics.h"
 #include "common/rpc/control_service.h"
+#include "common/rpc/grpc_log.h"
 #include "common/rpc/grpc_settings.h"
 #include "common/rpc/health_server.h"
 #include "common/rpc/service_manager.h"
@@ -115,7 +116,8 @@ class ServerRunnerImpl final : public ServerRunner {
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.SetMaxSendMessageSize(kMaxMessageBytes);
     if (!options_.address.empty()) {
-      builder.AddListeningPort(options_.address, grpc::InsecureServerCredentials(), &port_);
+      ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials());
+      builder.AddListeningPort(options_.address, credentials, &port_);
     }
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
     if (options_.metrics != nullptr) {
@@ -139,6 +141,14 @@ class ServerRunnerImpl final : public ServerRunner {
                        ": the port is in use or the address is not of this machine"));
     }
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() {
+    if (options_.security == nullptr) {
+      return grpc::InsecureServerCredentials();
+    }
+    return options_.security->ServerCredentialsFor(options_.address, options_.limits.max_calls_per_second(),
+                                                   options_.metrics);
   }
 
   void TellHealth(bool live, bool ready) {

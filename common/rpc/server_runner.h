@@ -7,8 +7,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/metrics/metrics.h"
+#include "common/rpc/security/transport_security.h"
 #include "common/rpc/service_component.h"
 #include "common/rpc/shutdown_signals.h"
+#include "demorl/config/v1/security.pb.h"
 #include "grpcpp/channel.h"
 
 namespace demorl {
@@ -26,6 +28,9 @@ struct ServerOptions {
   absl::Duration connection_grace = absl::Seconds(2);
   // Counts calls; none when null. Outlives the runner.
   Metrics* metrics = nullptr;
+  // Plain text when null. Outlives the runner.
+  TransportSecurity* security = nullptr;
+  demorl::config::v1::ServerLimits limits;
 };
 
 // Serves one component with health, reflection and the control service. Health has three names: "liveness" is

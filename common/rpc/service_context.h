@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/data_dir.h"
+#include "common/rpc/security/access_control.h"
 #include "common/rpc/service_component.h"
 #include "demorl/config/v1/run.pb.h"
 #include "grpcpp/channel.h"
@@ -29,6 +30,9 @@ struct ServiceContext {
   std::shared_ptr<grpc::Channel> mpc_rollout;
   // Outlives the component.
   Metrics* metrics = nullptr;
+  // For handlers that may refuse what the caller's role must not touch; null where nobody is asked who they
+  // are.
+  std::shared_ptr<AccessControl> access;
 };
 
 using ComponentFactory =

@@ -84,11 +84,12 @@ absl::StatusOr<std::string> ListenAddress(const ServerConfig& server, int port) 
 }
 
 // Null for a service that is not part of the deployment, or that has no fixed port.
-std::shared_ptr<grpc::Channel> ChannelTo(bool is_part, const ServerConfig& server, Metrics* metrics) {
+std::shared_ptr<grpc::Channel> ChannelTo(bool is_part, const ServerConfig& server, Metrics* metrics,
+                                         const TransportSecurity& security) {
   if (!is_part || server.address().empty() || absl::EndsWith(server.address(), ":0")) {
     return nullptr;
   }
-  return MakeChannel(server.address(), metrics);
+  return MakeChannel(server.address(), metrics, &security);
 }
 
 absl::StatusOr<std::unique_ptr<Metrics>> MakeMetrics(const ServerConfig& server) {
@@ -106,18 +107,22 @@ absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const Comp
   ASSIGN_OR_RETURN(const RunConfig config, LoadConfig(flags));
   const ServerConfig server = FindServerConfig(config, name);
   ASSIGN_OR_RETURN(const std::string address, ListenAddress(server, flags.port));
+  ASSIGN_OR_RETURN(const std::unique_ptr<TransportSecurity> security,
+                   TransportSecurity::Create(SecurityOfService(config.security(), name)));
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, MakeMetrics(server));
   metrics
       ->GetGauge("demorl_build_info", "Always 1; says what runs",
                  {{"service", name}, {"revision", Revision()}})
       .Set(1);
   ASSIGN_OR_RETURN(
-      const HostedContext hosted,
+      HostedContext hosted,
       MakeHostedContext(
           config, server.data_dir(), metrics.get(),
-          ChannelTo(config.services().has_replay(), config.services().replay(), metrics.get()),
-          ChannelTo(config.services().has_snapshot(), config.services().snapshot(), metrics.get()),
-          ChannelTo(config.services().has_mpc_rollout(), config.services().mpc_rollout(), metrics.get())));
+          ChannelTo(config.services().has_replay(), config.services().replay(), metrics.get(), *security),
+          ChannelTo(config.services().has_snapshot(), config.services().snapshot(), metrics.get(), *security),
+          ChannelTo(config.services().has_mpc_rollout(), config.services().mpc_rollout(), metrics.get(),
+                    *security)));
+  hosted.context.access = security->access();
   spdlog::info("run {}, configuration {}, seed {}, revision {}, start {}\n{}", config.run_id(),
                hosted.context.config_hash, config.seed(), Revision(), hosted.context.start_count,
                ToTextProto(config));
@@ -127,7 +132,9 @@ absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const Comp
                                  .run_id = config.run_id(),
                                  .drain_timeout = absl::Seconds(server.drain_timeout_s()),
                                  .max_connection_age = absl::Seconds(server.max_connection_age_s()),
-                                 .metrics = metrics.get()};
+                                 .metrics = metrics.get(),
+                                 .security = security.get(),
+                                 .limits = server.limits()};
   ASSIGN_OR_RETURN(const std::unique_ptr<ServerRunner> runner, ServerRunner::Start(options, component.get()));
   if (runner->health_port() != 0) {
     spdlog::info("health on {} (port {})", server.health_address(), runner->health_port());

@@ -10,8 +10,9 @@ namespace demorl {
 
 namespace pb = ::demorl::replay::v1;
 
-AppendReactor* AppendReactor::Start(ReplayCore* core, ChangeHub* hub, int64_t window_bytes) {
-  std::shared_ptr<AppendReactor> reactor(new AppendReactor(core, hub, window_bytes));
+AppendReactor* AppendReactor::Start(ReplayCore* core, ChangeHub* hub, int64_t window_bytes,
+                                    ObjectAccess access) {
+  std::shared_ptr<AppendReactor> reactor(new AppendReactor(core, hub, window_bytes, std::move(access)));
   reactor->self_ = reactor;
   hub->Add(reactor);
   reactor->StartRead(&reactor->request_);
@@ -53,6 +54,7 @@ absl::Status AppendReactor::Open(const pb::AppendOpen& open) {
   if (writer_.has_value()) {
     return absl::InvalidArgumentError("a second open on one stream; want chunks");
   }
+  RETURN_IF_ERROR(access_.Check(open.table()));
   RETURN_IF_ERROR(core_->CheckRun(open.run_id()));
   absl::StatusOr<EnvironmentSpec> environment = DecodeEnvironmentSpec(open.environment());
   if (!environment.ok()) {

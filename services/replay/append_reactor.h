@@ -6,6 +6,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "common/rpc/security/access_control.h"
 #include "demorl/replay/v1/replay_service.pb.h"
 #include "grpcpp/support/server_callback.h"
 #include "services/replay/change_hub.h"
@@ -20,7 +21,7 @@ class AppendReactor final
       public ChangeWaiter,
       public std::enable_shared_from_this<AppendReactor> {
  public:
-  static AppendReactor* Start(ReplayCore* core, ChangeHub* hub, int64_t window_bytes);
+  static AppendReactor* Start(ReplayCore* core, ChangeHub* hub, int64_t window_bytes, ObjectAccess access);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -29,8 +30,8 @@ class AppendReactor final
   void OnChange() override;
 
  private:
-  AppendReactor(ReplayCore* core, ChangeHub* hub, int64_t window_bytes)
-      : core_(core), hub_(hub), window_bytes_(window_bytes) {}
+  AppendReactor(ReplayCore* core, ChangeHub* hub, int64_t window_bytes, ObjectAccess access)
+      : core_(core), hub_(hub), window_bytes_(window_bytes), access_(std::move(access)) {}
 
   absl::Status Take(const demorl::replay::v1::AppendRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Open(const demorl::replay::v1::AppendOpen& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -44,6 +45,7 @@ class AppendReactor final
   ReplayCore* const core_;
   ChangeHub* const hub_;
   const int64_t window_bytes_;
+  const ObjectAccess access_;
   std::shared_ptr<AppendReactor> self_;
 
   absl::Mutex mutex_;

@@ -15,8 +15,9 @@ namespace {
 
 class ReplayComponent final : public ServiceComponent {
  public:
-  ReplayComponent(std::unique_ptr<ReplayCore> core, int64_t append_window_bytes)
-      : core_(std::move(core)), service_(core_.get(), append_window_bytes) {}
+  ReplayComponent(std::unique_ptr<ReplayCore> core, int64_t append_window_bytes,
+                  std::shared_ptr<AccessControl> access)
+      : core_(std::move(core)), service_(core_.get(), append_window_bytes, std::move(access)) {}
 
   ~ReplayComponent() override {
     core_->Close();
@@ -127,7 +128,7 @@ absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeReplayComponent(const Serv
                  table.rows_inserted, table.updates);
   }
   return std::unique_ptr<ServiceComponent>(
-      std::make_unique<ReplayComponent>(std::move(core), config.append_window_bytes()));
+      std::make_unique<ReplayComponent>(std::move(core), config.append_window_bytes(), context.access));
 }
 
 }  // namespace demorl

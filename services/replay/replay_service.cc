@@ -1,5 +1,7 @@
 #include "services/replay/replay_service.h"
 
+#include <utility>
+
 #include "common/base/status_macros.h"
 #include "common/rpc/grpc_status.h"
 #include "services/replay/append_reactor.h"
@@ -32,24 +34,28 @@ absl::StatusOr<int64_t> PurgeRows(ReplayCore* core, const pb::PurgeRequest& requ
 
 }  // namespace
 
-ReplayService::ReplayService(ReplayCore* core, int64_t append_window_bytes)
-    : core_(core), append_window_bytes_(append_window_bytes) {
+ReplayService::ReplayService(ReplayCore* core, int64_t append_window_bytes,
+                             std::shared_ptr<AccessControl> access)
+    : core_(core), append_window_bytes_(append_window_bytes), access_(std::move(access)) {
   core_->SetChangeListener([this] { hub_.Signal(); });
 }
 
 grpc::ServerBidiReactor<pb::AppendRequest, pb::AppendResponse>* ReplayService::Append(
-    grpc::CallbackServerContext*) {
-  return AppendReactor::Start(core_, &hub_, append_window_bytes_);
+    grpc::CallbackServerContext* context) {
+  return AppendReactor::Start(core_, &hub_, append_window_bytes_,
+                              AccessOfCall(access_.get(), *context, "demorl.replay.v1.ReplayService/Append"));
 }
 
 grpc::ServerBidiReactor<pb::SampleRequest, pb::SampleResponse>* ReplayService::Sample(
-    grpc::CallbackServerContext*) {
-  return SampleReactor::Start(core_, &hub_);
+    grpc::CallbackServerContext* context) {
+  return SampleReactor::Start(core_, &hub_,
+                              AccessOfCall(access_.get(), *context, "demorl.replay.v1.ReplayService/Sample"));
 }
 
-grpc::ServerWriteReactor<pb::TailResponse>* ReplayService::Tail(grpc::CallbackServerContext*,
+grpc::ServerWriteReactor<pb::TailResponse>* ReplayService::Tail(grpc::CallbackServerContext* context,
                                                                 const pb::TailRequest* request) {
-  return TailReactor::Start(core_, &hub_, *request);
+  return TailReactor::Start(core_, &hub_, *request,
+                            AccessOfCall(access_.get(), *context, "demorl.replay.v1.ReplayService/Tail"));
 }
 
 grpc::ServerUnaryReactor* ReplayService::UpdatePriorities(grpc::CallbackServerContext* context,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/rpc/security/access_control.h"
 #include "demorl/replay/v1/replay_service.grpc.pb.h"
 #include "services/replay/change_hub.h"
 #include "services/replay/core/replay_core.h"
@@ -10,8 +11,10 @@ namespace demorl {
 // and is its change listener. Thread-safe.
 class ReplayService final : public demorl::replay::v1::ReplayService::CallbackService {
  public:
-  // `append_window_bytes`: chunks that a writer may have under way.
-  ReplayService(ReplayCore* core, int64_t append_window_bytes);
+  // `append_window_bytes`: chunks that a writer may have under way. `access` is null where everybody may do
+  // everything.
+  ReplayService(ReplayCore* core, int64_t append_window_bytes,
+                std::shared_ptr<AccessControl> access = nullptr);
 
   // First step of a stop: every stream finishes with UNAVAILABLE, so that its client comes back later.
   void EndStreams() { hub_.EndStreams(); }
@@ -48,6 +51,7 @@ class ReplayService final : public demorl::replay::v1::ReplayService::CallbackSe
  private:
   ReplayCore* const core_;
   const int64_t append_window_bytes_;
+  const std::shared_ptr<AccessControl> access_;
   ChangeHub hub_;
 };
 

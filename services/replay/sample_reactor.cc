@@ -16,8 +16,8 @@ constexpr int64_t kMaxCredits = 1 << 20;
 
 }  // namespace
 
-SampleReactor* SampleReactor::Start(ReplayCore* core, ChangeHub* hub) {
-  std::shared_ptr<SampleReactor> reactor(new SampleReactor(core, hub));
+SampleReactor* SampleReactor::Start(ReplayCore* core, ChangeHub* hub, ObjectAccess access) {
+  std::shared_ptr<SampleReactor> reactor(new SampleReactor(core, hub, std::move(access)));
   reactor->self_ = reactor;
   hub->Add(reactor);
   reactor->StartRead(&reactor->request_);
@@ -48,6 +48,9 @@ absl::Status SampleReactor::Take(const pb::SampleRequest& request) {
   RETURN_IF_ERROR(core_->CheckRun(request.run_id()));
   if (request.shares().empty() && spec_.shares.empty()) {
     return absl::InvalidArgumentError("the first sample request has no shares; want at least one table");
+  }
+  for (const pb::TableShare& share : request.shares()) {
+    RETURN_IF_ERROR(access_.Check(share.table()));
   }
   if (!request.shares().empty()) {
     SetWaiting(false);

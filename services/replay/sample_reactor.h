@@ -6,6 +6,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "common/rpc/security/access_control.h"
 #include "demorl/replay/v1/replay_service.pb.h"
 #include "grpcpp/support/server_callback.h"
 #include "services/replay/change_hub.h"
@@ -20,7 +21,7 @@ class SampleReactor final
       public ChangeWaiter,
       public std::enable_shared_from_this<SampleReactor> {
  public:
-  static SampleReactor* Start(ReplayCore* core, ChangeHub* hub);
+  static SampleReactor* Start(ReplayCore* core, ChangeHub* hub, ObjectAccess access);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -29,7 +30,8 @@ class SampleReactor final
   void OnChange() override;
 
  private:
-  SampleReactor(ReplayCore* core, ChangeHub* hub) : core_(core), hub_(hub) {}
+  SampleReactor(ReplayCore* core, ChangeHub* hub, ObjectAccess access)
+      : core_(core), hub_(hub), access_(std::move(access)) {}
 
   absl::Status Take(const demorl::replay::v1::SampleRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DrawIfWanted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -39,6 +41,7 @@ class SampleReactor final
 
   ReplayCore* const core_;
   ChangeHub* const hub_;
+  const ObjectAccess access_;
   std::shared_ptr<SampleReactor> self_;
 
   absl::Mutex mutex_;

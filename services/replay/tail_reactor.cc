@@ -23,13 +23,15 @@ TailReactor::TailReactor(ReplayCore* core, ChangeHub* hub, const pb::TailRequest
                                         : std::min<int64_t>(request.max_rows(), kLargestMaxRows)),
       position_(request.position()) {}
 
-TailReactor* TailReactor::Start(ReplayCore* core, ChangeHub* hub, const pb::TailRequest& request) {
+TailReactor* TailReactor::Start(ReplayCore* core, ChangeHub* hub, const pb::TailRequest& request,
+                                const ObjectAccess& access) {
   std::shared_ptr<TailReactor> reactor(new TailReactor(core, hub, request));
   reactor->self_ = reactor;
-  const absl::Status run = core->CheckRun(request.run_id());
-  if (!run.ok()) {
+  absl::Status allowed = core->CheckRun(request.run_id());
+  allowed.Update(access.Check(request.table()));
+  if (!allowed.ok()) {
     absl::MutexLock lock(&reactor->mutex_);
-    reactor->FinishWith(run);
+    reactor->FinishWith(allowed);
   }
   hub->Add(reactor);
   return reactor.get();

@@ -6,6 +6,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "common/rpc/security/access_control.h"
 #include "demorl/replay/v1/replay_service.pb.h"
 #include "grpcpp/support/server_callback.h"
 #include "services/replay/change_hub.h"
@@ -19,7 +20,8 @@ class TailReactor final : public grpc::ServerWriteReactor<demorl::replay::v1::Ta
                           public ChangeWaiter,
                           public std::enable_shared_from_this<TailReactor> {
  public:
-  static TailReactor* Start(ReplayCore* core, ChangeHub* hub, const demorl::replay::v1::TailRequest& request);
+  static TailReactor* Start(ReplayCore* core, ChangeHub* hub, const demorl::replay::v1::TailRequest& request,
+                            const ObjectAccess& access);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;

@@ -29,6 +29,12 @@ grpc::Status Draining() {
   return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the snapshot service is draining");
 }
 
+absl::StatusOr<SnapshotKind> AllowedKind(const ObjectAccess& access, proto::SnapshotKind asked) {
+  ASSIGN_OR_RETURN(const SnapshotKind kind, KindFromProto(asked));
+  RETURN_IF_ERROR(access.Check(SnapshotKindName(kind)));
+  return kind;
+}
+
 // Answers one call at once with an error.
 template <typename Base, typename Message>
 class RefusingReactor final : public Base {
@@ -40,8 +46,9 @@ class RefusingReactor final : public Base {
 // Collects metadata and payload, then publishes on the disk thread.
 class PublishReactor final : public grpc::ServerReadReactor<proto::PublishRequest> {
  public:
-  PublishReactor(SnapshotStore& store, SerialWorker& worker, proto::PublishResponse* response)
-      : store_(store), worker_(worker), response_(*response) {
+  PublishReactor(SnapshotStore& store, SerialWorker& worker, ObjectAccess access,
+                 proto::PublishResponse* response)
+      : store_(store), worker_(worker), access_(std::move(access)), response_(*response) {
     StartRead(&request_);
   }
 
@@ -67,6 +74,7 @@ class PublishReactor final : public grpc::ServerReadReactor<proto::PublishReques
       }
       has_metadata_ = true;
       ASSIGN_OR_RETURN(info_, InfoFromProto(request_.metadata()));
+      RETURN_IF_ERROR(access_.Check(SnapshotKindName(info_.kind)));
       if (info_.payload_bytes > SnapshotService::kMaxPayloadBytes) {
         return absl::InvalidArgumentError(absl::StrCat("the payload has ", info_.payload_bytes,
                                                        " bytes, allowed are ",
@@ -106,6 +114,7 @@ class PublishReactor final : public grpc::ServerReadReactor<proto::PublishReques
 
   SnapshotStore& store_;
   SerialWorker& worker_;
+  const ObjectAccess access_;
   proto::PublishResponse& response_;
   proto::PublishRequest request_;
   bool has_metadata_ = false;
@@ -185,8 +194,9 @@ class WatchReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 // Reads one version on the disk thread, then sends it in pieces.
 class GetReactor final : public grpc::ServerWriteReactor<proto::GetResponse> {
  public:
-  GetReactor(SnapshotStore& store, SerialWorker& worker, const proto::GetRequest& request) {
-    const absl::StatusOr<SnapshotKind> kind = KindFromProto(request.kind());
+  GetReactor(SnapshotStore& store, SerialWorker& worker, const ObjectAccess& access,
+             const proto::GetRequest& request) {
+    const absl::StatusOr<SnapshotKind> kind = AllowedKind(access, request.kind());
     if (!kind.ok()) {
       Finish(ToGrpcStatus(kind.status()));
       return;
@@ -241,7 +251,8 @@ using Methods = proto::SnapshotService::WithCallbackMethod_Publish<
 
 class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::SnapshotService::Service> {
  public:
-  SnapshotServiceImpl(SnapshotStore* store, SnapshotMetrics metrics) : store_(*store), metrics_(metrics) {}
+  SnapshotServiceImpl(SnapshotStore* store, SnapshotMetrics metrics, std::shared_ptr<AccessControl> access)
+      : store_(*store), metrics_(metrics), access_(std::move(access)) {}
   ~SnapshotServiceImpl() override { SnapshotServiceImpl::Close(); }
 
   grpc::Service* rpc_service() override { return this; }
@@ -264,20 +275,20 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
     }
   }
 
-  grpc::ServerReadReactor<proto::PublishRequest>* Publish(CallbackServerContext*,
+  grpc::ServerReadReactor<proto::PublishRequest>* Publish(CallbackServerContext* context,
                                                           proto::PublishResponse* response) override {
     if (!accepting_.load()) {
       return new RefusingReactor<grpc::ServerReadReactor<proto::PublishRequest>, proto::PublishRequest>(
           grpc::Status(grpc::StatusCode::UNAVAILABLE, "the snapshot service is paused or draining"));
     }
-    return new PublishReactor(store_, worker_, response);
+    return new PublishReactor(store_, worker_, Access(*context, "Publish"), response);
   }
 
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(CallbackServerContext*,
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(CallbackServerContext* context,
                                                     const grpc::ByteBuffer* bytes) override {
     using Refusing = RefusingReactor<grpc::ServerWriteReactor<grpc::ByteBuffer>, grpc::ByteBuffer>;
     proto::WatchRequest request;
-    const absl::StatusOr<SnapshotKind> kind = CheckWatch(*bytes, request);
+    const absl::StatusOr<SnapshotKind> kind = CheckWatch(*bytes, Access(*context, "Watch"), request);
     if (!kind.ok()) {
       return new Refusing(ToGrpcStatus(kind.status()));
     }
@@ -295,9 +306,9 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
     return reactor.get();
   }
 
-  grpc::ServerWriteReactor<proto::GetResponse>* Get(CallbackServerContext*,
+  grpc::ServerWriteReactor<proto::GetResponse>* Get(CallbackServerContext* context,
                                                     const proto::GetRequest* request) override {
-    return new GetReactor(store_, worker_, *request);
+    return new GetReactor(store_, worker_, Access(*context, "Get"), *request);
   }
 
   ServerUnaryReactor* List(CallbackServerContext* context, const proto::ListRequest* request,
@@ -330,13 +341,18 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
   }
 
  private:
-  absl::StatusOr<SnapshotKind> CheckWatch(const grpc::ByteBuffer& bytes, proto::WatchRequest& request) const {
+  absl::StatusOr<SnapshotKind> CheckWatch(const grpc::ByteBuffer& bytes, const ObjectAccess& access,
+                                          proto::WatchRequest& request) const {
     grpc::ByteBuffer copy = bytes;
     if (!grpc::SerializationTraits<proto::WatchRequest>::Deserialize(&copy, &request).ok()) {
       return absl::InvalidArgumentError("the watch request cannot be read");
     }
     RETURN_IF_ERROR(store_.CheckRun(request.run_id()));
-    return KindFromProto(request.kind());
+    return AllowedKind(access, request.kind());
+  }
+
+  ObjectAccess Access(const CallbackServerContext& context, absl::string_view method) const {
+    return AccessOfCall(access_.get(), context, absl::StrCat("demorl.snapshot.v1.SnapshotService/", method));
   }
 
   absl::Status FillList(const proto::ListRequest& request, proto::ListResponse& response) const {
@@ -369,6 +385,7 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
 
   SnapshotStore& store_;
   SnapshotMetrics metrics_;
+  const std::shared_ptr<AccessControl> access_;
   std::atomic<bool> accepting_{true};
   mutable absl::Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
@@ -378,8 +395,9 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
 
 }  // namespace
 
-std::unique_ptr<SnapshotService> SnapshotService::Create(SnapshotStore* store, SnapshotMetrics metrics) {
-  return std::make_unique<SnapshotServiceImpl>(store, metrics);
+std::unique_ptr<SnapshotService> SnapshotService::Create(SnapshotStore* store, SnapshotMetrics metrics,
+                                                         std::shared_ptr<AccessControl> access) {
+  return std::make_unique<SnapshotServiceImpl>(store, metrics, std::move(access));
 }
 
 }  // namespace demorl

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "common/rpc/security/access_control.h"
 #include "services/snapshot/core/snapshot_store.h"
 
 namespace grpc {
@@ -18,7 +19,8 @@ class SnapshotService {
   // Payload that still travels in one Watch message.
   static constexpr uint64_t kMaxPayloadBytes = 60 << 20;
 
-  static std::unique_ptr<SnapshotService> Create(SnapshotStore* store, SnapshotMetrics metrics);
+  static std::unique_ptr<SnapshotService> Create(SnapshotStore* store, SnapshotMetrics metrics,
+                                                 std::shared_ptr<AccessControl> access = nullptr);
   virtual ~SnapshotService() = default;
 
   virtual grpc::Service* rpc_service() = 0;

@@ -4,6 +4,7 @@ find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
 find_package(Protobuf REQUIRED) # before gRPC, whose config expects its targets
 find_package(gRPC CONFIG REQUIRED)
+find_package(OpenSSL REQUIRED) # the one that gRPC is linked to
 find_package(prometheus-cpp CONFIG REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(httplib REQUIRED IMPORTED_TARGET GLOBAL cpp-httplib)

@@ -20,6 +20,7 @@
 #include "services/cli/robot/robot_check.h"
 #include "services/cli/robot/robot_demo.h"
 #include "services/cli/robot/robot_text.h"
+#include "services/cli/run/run_access.h"
 #include "services/cli/run/signal_stop.h"
 #include "services/robot_gateway/robot_gateway_client.h"
 
@@ -30,6 +31,9 @@ namespace pb = ::demorl::gateway::v1;
 
 struct RobotOptions {
   std::string gateway;
+  // Both empty for plain text, or for what the environment names.
+  std::string tls_dir;
+  std::string token_file;
   std::string holder;
   double lease_s = 1.5;
   bool jog = false;
@@ -52,7 +56,15 @@ std::string DefaultHolder() {
 
 // The gateway, asked first which run it belongs to.
 absl::StatusOr<std::unique_ptr<RobotGatewayClient>> Connect(const RobotOptions& options) {
-  const std::shared_ptr<grpc::Channel> channel = MakeChannel(options.gateway);
+  demorl::config::v1::SecurityConfig config = OperatorSecurity({});
+  if (!options.tls_dir.empty()) {
+    config.set_tls_dir(options.tls_dir);
+  }
+  if (!options.token_file.empty()) {
+    config.set_token_file(options.token_file);
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<TransportSecurity> security, TransportSecurity::Create(config));
+  const std::shared_ptr<grpc::Channel> channel = MakeChannel(options.gateway, nullptr, security.get());
   ControlClient control(channel);
   ASSIGN_OR_RETURN(const auto status, control.GetStatus());
   return std::make_unique<RobotGatewayClient>(channel, status.run_id());
@@ -168,6 +180,10 @@ CLI::App* AddAction(CLI::App* robot, const std::string& name, const std::string&
                     const RobotAction& action) {
   CLI::App* command = robot->add_subcommand(name, help);
   command->add_option("--gateway", options->gateway, "the gateway's address, host:port")->required();
+  command->add_option("--tls-dir", options->tls_dir,
+                      "folder of tls.crt, tls.key and ca.crt of an operator; DEMORL_TLS_DIR by default");
+  command->add_option("--token-file", options->token_file,
+                      "bearer token in place of tls.crt and tls.key; DEMORL_TOKEN_FILE by default");
   command->callback([=] {
     absl::StatusOr<std::unique_ptr<RobotGatewayClient>> client = Connect(*options);
     *exit_status = ReportStatus(absl::StrCat("robot ", name),

@@ -49,6 +49,7 @@ absl::StatusOr<std::unique_ptr<LocalServices>> LocalServices::Start(const RunFol
   std::unique_ptr<LocalServices> services(new LocalServices());
   services->folder_ = folder.path();
   RunConfig config = folder.config();
+  ASSIGN_OR_RETURN(services->security_, TransportSecurity::Create(OperatorSecurity(config)));
   for (const std::string& service : ServicesOf(config)) {
     const bool python = service == "actor" && !IsNativeTask(config.environment());
     RETURN_IF_ERROR(Annotate(
@@ -66,8 +67,10 @@ absl::Status LocalServices::StartService(const std::string& service, RunConfig* 
                    MakeHostedContext(*config, data_dir.string(), metrics_.get(), Find(channels_, "replay"),
                                      Find(channels_, "snapshot"), Find(channels_, "mpc_rollout")));
   ASSIGN_OR_RETURN(hosted->component, FactoryOf(service)(hosted->context.context));
-  ASSIGN_OR_RETURN(hosted->runner, ServerRunner::Start({.address = "127.0.0.1:0", .run_id = config->run_id()},
-                                                       hosted->component.get()));
+  ASSIGN_OR_RETURN(
+      hosted->runner,
+      ServerRunner::Start({.address = "127.0.0.1:0", .run_id = config->run_id(), .security = security_.get()},
+                          hosted->component.get()));
   channels_[service] = hosted->runner->InProcessChannel();
   MutableServerConfig(service, config)->set_address(absl::StrCat("127.0.0.1:", hosted->runner->port()));
   hosted_.push_back(std::move(hosted));
@@ -86,7 +89,7 @@ absl::Status LocalServices::StartPythonActor(RunConfig* config) {
                                               .log_file = folder_ / "logs" / "actor.log"}};
   python_actor_ = std::make_unique<Supervisor>(
       std::move(programs), [](const std::string& text) { std::printf("\n%s\n", text.c_str()); });
-  channels_["actor"] = MakeChannel(address);
+  channels_["actor"] = MakeChannel(address, nullptr, security_.get());
   return python_actor_->StartAll();
 }
 

@@ -46,6 +46,7 @@ class LocalServices {
   absl::Status StartPythonActor(demorl::config::v1::RunConfig* config);
 
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<TransportSecurity> security_;
   // Null for a native task.
   std::unique_ptr<Supervisor> python_actor_;
   std::vector<std::unique_ptr<Hosted>> hosted_;

@@ -14,7 +14,6 @@
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
 #include "common/config/loader.h"
-#include "common/rpc/channel_factory.h"
 #include "services/cli/robot/demo_operator.h"
 #include "services/cli/robot/robot_check.h"
 #include "services/cli/robot/robot_text.h"
@@ -165,7 +164,7 @@ SupervisedProgram EmulatorProgram(const RobotDemoOptions& options, const fs::pat
 class Demo {
  public:
   Demo(const RobotDemoOptions& options, const DemoRobot& robot, const fs::path& folder, RunConfig config,
-       DemoProcesses* processes, StopToken stop)
+       const ServiceChannels& channels, DemoProcesses* processes, StopToken stop)
       : learn_time_(options.brief ? absl::Seconds(8) : absl::Seconds(options.learn_s)),
         can_fall_(robot.can_fall),
         folder_(folder),
@@ -173,9 +172,8 @@ class Demo {
         gateway_(GatewayOf(config_)),
         stop_(stop),
         processes_(*processes),
-        operator_(MakeChannel(MutableServerConfig(gateway_, &config_)->address()), config_.run_id(),
-                  SetOnItsFeet(), stop),
-        replay_(MakeChannel(config_.services().replay().address()), config_.run_id()) {}
+        operator_(channels.at(gateway_), config_.run_id(), SetOnItsFeet(), stop),
+        replay_(channels.at("replay"), config_.run_id()) {}
 
   absl::Status Run() {
     RETURN_IF_ERROR(Begin());
@@ -329,7 +327,8 @@ absl::Status RunRobotDemo(const RobotDemoOptions& options, const StopToken& stop
   programs.insert(programs.begin(), EmulatorProgram(options, folder));
   DemoProcesses processes(std::move(programs));
   RETURN_IF_ERROR(processes.Start());
-  absl::Status outcome = Demo(options, robot, folder, config, &processes, stop).Run();
+  ASSIGN_OR_RETURN(const ServiceChannels channels, ConnectToRun(folder));
+  absl::Status outcome = Demo(options, robot, folder, config, channels, &processes, stop).Run();
   const absl::Status stopped = processes.Stop();
   RemoveServicesFile(folder);
   outcome.Update(stopped);

@@ -12,6 +12,11 @@ constexpr uint64_t kSeedBound = uint64_t{1} << 32;
 }  // namespace
 
 absl::StatusOr<GymnasiumCommand> MakePythonActorCommand(const demorl::config::v1::RunConfig& config) {
+  if (config.security().has_tls_dir()) {
+    return absl::UnimplementedError(
+        "the actor for Gymnasium's environments speaks plain text only, and security.tls_dir is set; want an "
+        "environment of demorl's own (Leg2R-v0, ...) or no tls_dir");
+  }
   const auto& services = config.services();
   return MakeGymnasiumCommand({"--environment", config.environment(), "--run-id", config.run_id(), "--replay",
                                services.replay().address(), "--snapshot", services.snapshot().address(),

@@ -1,6 +1,7 @@
 #include "services/cli/run/run_access.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -35,11 +36,26 @@ absl::StatusOr<ServiceChannels> ConnectToRun(const fs::path& folder) {
                                                kServicesFile, " in it); want a run that is going on"));
   }
   RETURN_IF_ERROR(MergeTextProtoFile(folder / kServicesFile, &config));
+  ASSIGN_OR_RETURN(const std::unique_ptr<TransportSecurity> security,
+                   TransportSecurity::Create(OperatorSecurity(config)));
   ServiceChannels channels;
   for (const std::string& service : ServicesOf(config)) {
-    channels[service] = MakeChannel(MutableServerConfig(service, &config)->address());
+    channels[service] =
+        MakeChannel(MutableServerConfig(service, &config)->address(), nullptr, security.get());
   }
   return channels;
+}
+
+demorl::config::v1::SecurityConfig OperatorSecurity(const RunConfig& config) {
+  demorl::config::v1::SecurityConfig security = SecurityOfService(config.security(), "operator");
+  if (const char* folder = getenv("DEMORL_TLS_DIR")) {
+    security.set_tls_dir(folder);
+  }
+  if (const char* file = getenv("DEMORL_TOKEN_FILE")) {
+    security.set_token_file(file);
+  }
+  security.clear_accepted_tokens_file();
+  return security;
 }
 
 absl::Status WriteServicesFile(const fs::path& folder, const RunConfig& config) {

@@ -16,6 +16,10 @@ absl::StatusOr<demorl::config::v1::RunConfig> ReadRunConfig(const std::filesyste
 // Channels to the services that are running for a run folder. UNAVAILABLE if none have been started there.
 absl::StatusOr<ServiceChannels> ConnectToRun(const std::filesystem::path& folder);
 
+// Who the commands are towards a run's services: what its configuration says of the service "operator",
+// unless the environment names a folder (DEMORL_TLS_DIR) or a token (DEMORL_TOKEN_FILE) of the caller's own.
+demorl::config::v1::SecurityConfig OperatorSecurity(const demorl::config::v1::RunConfig& config);
+
 // Writes, and removes, the file that ConnectToRun reads.
 absl::Status WriteServicesFile(const std::filesystem::path& folder,
                                const demorl::config::v1::RunConfig& config);

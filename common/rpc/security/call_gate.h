@@ -1,0 +1,40 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/metrics/metrics.h"
+#include "common/rpc/security/access_control.h"
+#include "common/rpc/security/call_rates.h"
+#include "common/rpc/security/log_throttle.h"
+#include "grpcpp/security/auth_metadata_processor.h"
+
+namespace demorl {
+
+// What every call over TLS passes before its handler: who calls, whether that role may, and not too often.
+// Thread-safe.
+class CallGate final : public grpc::AuthMetadataProcessor {
+ public:
+  // `max_calls_per_second` of one client; 0 for any number. Borrows `metrics`, which may be null.
+  CallGate(std::shared_ptr<AccessControl> access, double max_calls_per_second, Metrics* metrics);
+
+  bool IsBlocking() const override { return false; }
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* connection, OutputMetadata* consumed,
+                       OutputMetadata* response) override;
+
+ private:
+  absl::Status Check(const InputMetadata& metadata, const grpc::AuthContext& connection);
+
+  const std::shared_ptr<AccessControl> access_;
+  CallRates rates_;
+  // By code of the refusal; null without metrics.
+  std::map<absl::StatusCode, Counter*> refused_;
+  LogThrottle log_throttle_;
+};
+
+}  // namespace demorl

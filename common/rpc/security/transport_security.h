@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/metrics/metrics.h"
+#include "common/rpc/security/access_control.h"
+#include "demorl/config/v1/security.pb.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/security/tls_certificate_provider.h"
+
+namespace demorl {
+
+// How one process proves who it is and whom it believes, made once from SecurityConfig: mutual TLS 1.3 where
+// there is a tls_dir, else plain text. Certificates, lists and tokens are read again when they change;
+// connections that exist go on. What it gives credentials to may outlive it. Thread-safe.
+class TransportSecurity {
+ public:
+  // INVALID_ARGUMENT, NOT_FOUND or FAILED_PRECONDITION naming the file that is missing, malformed or does not
+  // fit.
+  static absl::StatusOr<std::unique_ptr<TransportSecurity>> Create(
+      const demorl::config::v1::SecurityConfig& security);
+
+  std::shared_ptr<grpc::ChannelCredentials> channel_credentials() const { return channel_credentials_; }
+
+  // For a server that listens on `address`. FAILED_PRECONDITION for plain text beyond loopback that the
+  // configuration does not allow, and without a certificate of our own. Borrows `metrics`, which may be null.
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentialsFor(const std::string& address,
+                                                                                double max_calls_per_second,
+                                                                                Metrics* metrics);
+
+  // Null for plain text: anybody may do everything.
+  std::shared_ptr<AccessControl> access() const { return access_; }
+
+  // When our own certificate ends, as the file says now; infinite without one.
+  absl::Time CertificateExpiry() const;
+
+ private:
+  explicit TransportSecurity(const demorl::config::v1::SecurityConfig& security) : security_(security) {}
+
+  absl::Status LoadTls();
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsServerCredentials(double max_calls_per_second,
+                                                                                Metrics* metrics);
+
+  const demorl::config::v1::SecurityConfig security_;
+  bool has_identity_ = false;
+  // All null for plain text.
+  std::shared_ptr<AccessControl> access_;
+  std::shared_ptr<grpc::experimental::CertificateProviderInterface> provider_;
+  std::shared_ptr<grpc::ChannelCredentials> channel_credentials_;
+};
+
+// The section as one service reads it: "${SERVICE}" in its paths is the service's name, so that services of
+// one machine share a configuration and not their certificates.
+demorl::config::v1::SecurityConfig SecurityOfService(const demorl::config::v1::SecurityConfig& security,
+                                                     const std::string& service);
+
+}  // namespace demorl
