@@ -49,8 +49,8 @@ def download(folder, requirement, sha256, work):
                "--no-deps", "--require-hashes", "--only-binary", ":all:", "--implementation", "cp",
                "--python-version", "311", "--abi", "cp311", "--abi", "none",
                "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_27_x86_64",
-               "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux_2_17_x86_64",
-               "--platform", "manylinux2014_x86_64",
+               "--platform", "manylinux_2_25_x86_64", "--platform", "manylinux_2_18_x86_64",
+               "--platform", "manylinux_2_17_x86_64", "--platform", "manylinux2014_x86_64",
                "--dest", str(work / "wheels"), "--requirement", str(pinned)]
     if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode != 0:
         raise RuntimeError(f"pip could not download {requirement} with sha256 {sha256}")

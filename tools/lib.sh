@@ -3,8 +3,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${DEMORL_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?HOME is not set; set it or DEMORL_CACHE_DIR}/.cache}/demorl}
 buf_version=1.75.0
-# Programs built from the Go modules of tools/go, anew when one of these changes.
-go_tools=$cache/go-tools-$(cat "$root"/tools/go/*/go.{mod,sum} | sha256sum | cut -c1-12)
+# Programs built from the Go modules of tools/go, anew when one of these changes. The images are built without them.
+go_tools=$cache/go-tools-$(cat "$root"/tools/go/*/go.{mod,sum} 2>/dev/null | sha256sum | cut -c1-12 || true)
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 

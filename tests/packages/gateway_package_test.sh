@@ -3,32 +3,16 @@
 # Needs root and this machine's own package sources; leaves nothing behind.
 set -euo pipefail
 
+source "$(dirname "${BASH_SOURCE[0]}")/fresh_system.sh"
+
 package=$1
-folder=$(mktemp -d)
-chroot=$folder/root
-trap 'umount -l "$chroot/proc" 2>/dev/null || true; rm -rf "$folder"' EXIT
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-inside() { chroot "$chroot" env DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
-install_package() { inside apt-get install -y -q --no-install-recommends "/$(basename "$package")"; }
-
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
-debootstrap --variant=minbase bookworm "$chroot" "$mirror" >"$folder/log" || fail "debootstrap: $(tail -n 3 "$folder/log")"
-cp -r /etc/apt/apt.conf.d/. "$chroot/etc/apt/apt.conf.d/"
-mount -t proc proc "$chroot/proc"
-cp "$package" "$chroot/"
-
-install_package
+make_fresh_system "$package"
+install_packages "$package"
 inside id demorl | grep -q dialout || fail "user demorl is not in group dialout"
 inside demorl-leg-gateway --version
 inside demorl-stochlite-gateway --help | grep -q -- --config || fail "no help"
-for unit in demorl-leg-gateway demorl-stochlite-gateway; do
-  inside systemd-analyze verify "$unit.service"
-  [[ ! -e $chroot/etc/systemd/system/multi-user.target.wants/$unit.service ]] || fail "$unit was enabled"
-done
+expect_idle demorl-leg-gateway demorl-stochlite-gateway
+expect_exposure_below 5 demorl-leg-gateway demorl-stochlite-gateway
 # As installed it does not start: the run is not named.
 ! inside demorl-leg-gateway --config /etc/demorl/leg.textproto 2>"$folder/said" || fail "started without a run"
 grep -q "run_id is not set" "$folder/said" || fail "said: $(cat "$folder/said")"

@@ -24,7 +24,7 @@ class SetupTest(unittest.TestCase):
         self.release = 'ID=debian\nPRETTY_NAME="Debian GNU/Linux 12"\n'
         self.memory_kib = 8 << 20
         self.fake("apt-get", 'echo "apt-get $*" >> "$FOLDER/calls"\n[[ "$*" != *install* ]]')
-        self.fake("apt-cache", "echo '  Candidate: 1.0'")
+        self.fake("apt-cache", "shift; for name; do printf '%s:\\n  Candidate: 1.0\\n' \"$name\"; done")
         self.fake("sudo", 'echo "sudo $*" >> "$FOLDER/calls"\nexit 1')
         self.fake("python3", 'echo "python3 $*" >> "$FOLDER/calls"\nexit 1')
 
@@ -69,7 +69,7 @@ class SetupTest(unittest.TestCase):
 
     def test_names_the_packages_that_cannot_be_had(self):
         del self.installed["libtorch-dev"]
-        self.fake("apt-cache", "echo '  Candidate: (none)'")
+        self.fake("apt-cache", "printf 'libtorch-dev:\\n  Candidate: (none)\\n'")
         self.assert_refused(self.run_setup(), "do not have: libtorch-dev", "Debian 12")
 
     def test_refuses_other_versions_unless_told(self):

@@ -18,6 +18,10 @@ if(DEMORL_TORCH_WHEEL_DIR)
   target_link_options(demorl_torch INTERFACE -Wl,-rpath,${DEMORL_TORCH_WHEEL_DIR}/lib
     -Wl,--unresolved-symbols=ignore-in-shared-libs)
   target_link_libraries(demorl_torch INTERFACE torch_cpu c10)
+  if(EXISTS ${DEMORL_TORCH_WHEEL_DIR}/lib/libtorch_cuda.so)
+    # None of ours calls it by name; loaded, it tells the rest that there may be a GPU.
+    target_link_options(demorl_torch INTERFACE -Wl,--push-state,--no-as-needed,-l:libtorch_cuda.so,--pop-state)
+  endif()
 else()
   find_path(DEMORL_TORCH_INCLUDE torch/csrc/api/include/torch/torch.h REQUIRED)
   target_include_directories(demorl_torch SYSTEM INTERFACE

@@ -1,0 +1,231 @@
+"""deploy/compose.yaml by the images themselves, without an engine: each service is a container of its own address, with
+the command, volumes and health check that the file gives it; the run must learn, and stop as it should. As root, after
+tools/images; takes a few minutes."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+import yaml
+
+from container import ROOT, Container, version
+
+COMPOSE = ROOT / "deploy/compose.yaml"
+NETWORK = f"demorl{os.getpid() % 10000}"
+SUBNET = "10.231.77"
+PATIENCE_S = 900
+UPDATES = 200
+SERVICES = ("replay", "snapshot", "model-trainer", "mpc-rollout", "sac-learner", "actor")
+
+
+def run(*command):
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def read_compose():
+    text = subprocess.run(["docker-compose", "-f", COMPOSE, "config"], check=True, capture_output=True, text=True).stdout
+    return yaml.safe_load(text)
+
+
+class Network:
+    """A bridge with an address for each name, which no other host can reach."""
+
+    def __init__(self, names, folder):
+        self.addresses = {name: f"{SUBNET}.{10 + index}" for index, name in enumerate(names)}
+        self.hosts = folder / "hosts"
+        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in self.addresses.items())]
+        self.hosts.write_text("\n".join(lines) + "\n")
+        self.namespaces = []
+
+    def open(self):
+        run("ip", "link", "add", NETWORK, "type", "bridge")
+        run("ip", "address", "add", f"{SUBNET}.1/24", "dev", NETWORK)
+        run("ip", "link", "set", NETWORK, "up")
+        for index, (name, address) in enumerate(self.addresses.items()):
+            namespace, outer = f"{NETWORK}-{name}", f"{NETWORK}-{index}"
+            run("ip", "netns", "add", namespace)
+            self.namespaces.append(namespace)
+            run("ip", "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+            run("ip", "link", "set", outer, "master", NETWORK, "up")
+            run("ip", "-n", namespace, "address", "add", f"{address}/24", "dev", "eth0")
+            run("ip", "-n", namespace, "link", "set", "eth0", "up")
+            run("ip", "-n", namespace, "link", "set", "lo", "up")
+
+    def close(self):
+        for namespace in self.namespaces:
+            run("ip", "netns", "delete", namespace)
+        subprocess.run(["ip", "link", "delete", NETWORK], check=False, capture_output=True)
+
+
+class Project:
+    """What an engine does with the file, as far as this one needs it."""
+
+    def __init__(self, compose, folder):
+        self.services = {name: service for name, service in compose["services"].items()
+                         if "profiles" not in service or name == "cli"}
+        self.folder = folder
+        self.network = Network(self.services, folder)
+        self.containers = {}
+
+    def binds(self, container, service):
+        """A volume begins as a copy of what the image has at its place: here, an empty folder of some owner."""
+        binds = [(self.network.hosts, "/etc/hosts", True)]
+        for volume in service.get("volumes", []):
+            parts = volume.split(":")
+            mode = parts.pop() if parts[-1] in ("ro", "rw") else "rw"
+            target = parts[-1]
+            source = parts[0] if len(parts) == 2 else container.name + target.replace("/", "-")  # one of no name
+            source = pathlib.Path(source)
+            if not source.is_absolute():
+                source = self.folder / "volumes" / source
+                if not source.exists():
+                    source.mkdir(parents=True)
+                    model = container.root / target.lstrip("/")
+                    if model.is_dir():
+                        shutil.copystat(model, source)
+                        os.chown(source, model.stat().st_uid, model.stat().st_gid)
+            binds.append((source, target, mode == "ro"))
+        return binds
+
+    def start(self, name, command=None):
+        service = self.services[name]
+        target = re.fullmatch(r"demorl/([a-z-]+):[\d.]+", service["image"]).group(1)
+        container = Container(target, name)
+        self.containers[name] = container
+        command = command or service.get("command")
+        container.start(shlex.split(command) if isinstance(command, str) else command, self.binds(container, service),
+                        f"{NETWORK}-{name}")
+        return container
+
+    def remove(self, name):
+        self.containers.pop(name).remove()
+
+    def is_healthy(self, name):
+        """The check of the file, in the container's own network, as an engine asks it."""
+        test = self.services[name]["healthcheck"]["test"]
+        assert test[0] == "CMD", test
+        command = ["ip", "netns", "exec", f"{NETWORK}-{name}", "chroot", "--userspec=65532:65532",
+                   self.containers[name].root, *test[1:]]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+    def metric(self, service, name):
+        """A metric's value by the address that the file's Prometheus scrapes; None while there is none."""
+        address = f"http://{self.network.addresses[service]}:9464/metrics"
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=5) as answer:
+                found = re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)$", answer.read().decode(), re.MULTILINE)
+        except OSError:
+            return None
+        return float(found.group(1)) if found else None
+
+    def close(self):
+        for name in list(self.containers):
+            self.remove(name)
+        self.network.close()
+
+
+class ComposeFileTest(unittest.TestCase):
+
+    def setUp(self):
+        self.services = read_compose()["services"]
+
+    def test_every_container_is_held_tightly(self):
+        for name, service in self.services.items():
+            self.assertIs(service.get("read_only"), True, name)
+            self.assertEqual(service.get("cap_drop"), ["ALL"], name)
+            self.assertIn("no-new-privileges:true", service.get("security_opt", []), name)
+            for port in service.get("ports", []):
+                self.assertTrue(str(port).startswith("127.0.0.1:"), f"{name}: {port}")
+
+    def test_images_are_pinned_and_ours_are_of_this_version_and_dockerfile(self):
+        targets = re.findall(r"^FROM runtime AS (\S+)$", (ROOT / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
+        for name, service in self.services.items():
+            repository, tag = service["image"].split(":")
+            self.assertRegex(tag, r"^v?\d+\.\d+\.\d+$", name)
+            if repository.startswith("demorl/"):
+                self.assertIn(repository.removeprefix("demorl/"), targets)
+                self.assertEqual(tag, version())
+
+    def test_prometheus_scrapes_every_service_where_it_serves(self):
+        scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text())["scrape_configs"]
+        hosts = {}
+        for job in scraped:
+            for group in job.get("static_configs", []):
+                hosts.update({target: job["job_name"] for target in group["targets"]})
+            for group in job.get("dns_sd_configs", []):
+                hosts.update({f"{host}:{group['port']}": job["job_name"] for host in group["names"]})
+        run_text = (ROOT / "deploy/compose/run.textproto").read_text()
+        for name in SERVICES:
+            section = re.search(rf"^  {name.replace('-', '_')} \{{(.*?)^  \}}", run_text, re.DOTALL | re.MULTILINE).group(1)
+            port = re.search(r'metrics_address: "0.0.0.0:(\d+)"', section).group(1)
+            self.assertEqual(hosts.get(f"{name}:{port}"), name.replace("-", "_"))
+            self.assertIn(f'address: "dns:///{name}:50051"', section)
+
+    def test_every_service_has_longer_to_stop_than_it_drains(self):
+        proto = (ROOT / "proto/demorl/config/v1/run.proto").read_text()
+        drain_s = float(re.search(r"drain_timeout_s = \d+ \[default = (\d+)", proto).group(1))
+        for name in SERVICES:
+            grace = self.services[name]["stop_grace_period"]
+            self.assertGreater(float(re.fullmatch(r"(\d+)s", grace).group(1)), drain_s + 5, name)
+
+
+class ComposeTest(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = pathlib.Path(folder.name)
+        path.chmod(0o755)
+        self.project = Project(read_compose(), path)
+        self.addCleanup(self.project.close)
+        self.project.network.open()
+        self.deadline = time.monotonic() + PATIENCE_S
+
+    def wait_for(self, what, condition):
+        started = time.monotonic()
+        while not condition():
+            for name, container in self.project.containers.items():
+                self.assertIsNone(container.process.poll(), f"{name} is over:\n{container.text()}")
+            if time.monotonic() > self.deadline:
+                self.fail(f"never: {what}\n" + "\n".join(container.text()[-3000:]
+                                                        for container in self.project.containers.values()))
+            time.sleep(0.2)
+        print(f"{what} after {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+
+    def test_a_run_learns_is_looked_at_and_stops(self):
+        project = self.project
+        maker = project.start("run")
+        self.assertEqual(maker.process.wait(60), 0, maker.text())
+        project.remove("run")
+        services = [name for name in project.services if name not in ("run", "cli")]
+        for name in services:
+            self.assertEqual(list(project.services[name]["depends_on"]), ["run"])
+            project.start(name)
+        self.wait_for("all are healthy", lambda: all(project.is_healthy(name) for name in services))
+        self.wait_for(f"{UPDATES} updates",
+                      lambda: (project.metric("sac-learner", "demorl_sac_learner_updates_total") or 0) >= UPDATES)
+        self.wait_for("the actor follows a learned policy",
+                      lambda: (project.metric("actor", "demorl_actor_policy_version") or 0) >= 1)
+        self.wait_for("a model is published",
+                      lambda: (project.metric("model-trainer", "demorl_model_trainer_publishes_total") or 0) >= 1)
+        self.wait_for("the planner uses it",
+                      lambda: (project.metric("mpc-rollout", "demorl_mpc_rollout_dynamics_version") or 0) >= 1)
+        status = project.start("cli")
+        self.assertEqual(status.process.wait(60), 0, status.text())
+        print(status.text(), file=sys.stderr)
+        project.remove("cli")
+        for name in reversed(SERVICES):
+            grace_s = float(re.fullmatch(r"(\d+)s", project.services[name]["stop_grace_period"]).group(1))
+            self.assertEqual(project.containers[name].stop(grace_s), 0, project.containers[name].text()[-3000:])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,186 @@
+"""What every image promises: images_test.py [TARGET...], as root, after tools/images. Needs grpcio, and Debian's Python
+jsonschema."""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import grpc
+
+from container import ROOT, Container, image_name, inspect, version
+
+SIZE_LIMITS_MB = {"replay": 120, "actor": 150}
+SERVICES = ("replay", "snapshot", "actor", "model-trainer", "mpc-rollout", "sac-learner")
+TARGETS = (*SERVICES, "cli")
+CACHE = pathlib.Path(os.environ.get("DEMORL_CACHE_DIR", pathlib.Path.home() / ".cache/demorl"))
+SCHEMAS = CACHE / "cyclonedx-11.12.0/cyclonedx/schema/_res"
+SERVING = b"\x08\x01"
+PATIENCE_S = 60
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def health(address, service):
+    """By a foreign client and without a stub: field 1 of the request is the name, field 1 of the answer the state."""
+    with grpc.insecure_channel(address) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            return check(b"\x0a" + bytes([len(service)]) + service.encode(), timeout=5, wait_for_ready=True)
+        except grpc.RpcError as error:
+            return error.code()
+
+
+def run_config(folder, own, port, health_port):
+    """A run of which only one service is there."""
+    names = [name.replace("-", "_") for name in SERVICES]
+    sections = "".join(f'  {name} {{ address: "127.0.0.1:1" }}\n' for name in names if name != own)
+    (folder / "config.textproto").write_text(f"""
+environment: "InvertedPendulum-v5"
+run_id: "images"
+replay {{ tables {{ name: "env" }} }}
+services {{
+{sections}  {own} {{
+    address: "127.0.0.1:{port}"
+    health_address: "127.0.0.1:{health_port}"
+    data_dir: "/var/lib/demorl"
+  }}
+}}
+""")
+
+
+class ImageCase:
+    """One class below for each target."""
+
+    target = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.container = Container(cls.target)
+        cls.files = [path for path in cls.container.root.rglob("*")]
+        cls.program = "demorl" if cls.target == "cli" else f"demorl-{cls.target}"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.container.remove()
+
+    def test_it_says_what_it_is(self):
+        config = inspect(self.target)["config"]
+        labels = config["Labels"]
+        for name in ("title", "description", "version", "revision", "created", "licenses", "vendor"):
+            self.assertTrue(labels.get(f"org.opencontainers.image.{name}"), name)
+        self.assertEqual(labels["org.opencontainers.image.title"], f"demorl-{self.target}")
+        self.assertEqual(labels["org.opencontainers.image.version"], version())
+        self.assertEqual(config["User"], "65532:65532")
+        self.assertEqual(config["Entrypoint"], [f"/usr/bin/{self.program}"])
+
+    def test_it_is_no_larger_than_promised(self):
+        size = sum(path.lstat().st_size for path in self.files if path.is_file() and not path.is_symlink()) / 1e6
+        print(f"{image_name(self.target)} {size:.0f} MB", file=sys.stderr)
+        self.assertLessEqual(size, SIZE_LIMITS_MB.get(self.target, 700))
+
+    def test_there_is_no_shell_and_nothing_to_gain_privileges_by(self):
+        programs = [path.name for path in self.files if path.is_file() and os.access(path, os.X_OK)
+                    and not re.search(r"\.so(\.|$)", path.name)]
+        self.assertEqual(programs, [self.program])
+        for path in self.files:
+            mode = path.lstat().st_mode
+            name = f"/{path.relative_to(self.container.root)}"
+            self.assertFalse(mode & (stat.S_ISUID | stat.S_ISGID), name)
+            if not stat.S_ISLNK(mode):
+                self.assertTrue(name == "/tmp" or not mode & stat.S_IWOTH, name)
+                self.assertEqual(path.lstat().st_uid, 65532 if name == "/var/lib/demorl" else 0, name)
+
+    def test_its_parts_are_listed_as_cyclonedx(self):
+        file = self.container.root / f"usr/share/sbom/{self.program}.cdx.json"
+        judged = subprocess.run(["/usr/bin/python3", "-B", ROOT / "tests/images/validate_sbom.py", file, SCHEMAS],
+                                check=False, capture_output=True, text=True)
+        self.assertEqual(judged.returncode, 0, judged.stderr)
+        bill = json.loads(file.read_text())
+        names = {component["name"] for component in bill["components"]}
+        self.assertLessEqual({"libc6", "libgrpc++1.51"}, names)
+        self.assertEqual("mujoco" in names, any("libmujoco" in path.name for path in self.files))
+        for component in bill["components"]:
+            kept = self.container.root / "usr/share/doc" / component["name"]
+            self.assertTrue(kept.is_dir(), f"no licence of {component['name']}")
+
+    def test_every_time_is_that_of_the_source(self):
+        created = inspect(self.target)["created"]
+        expected = subprocess.run(["date", "-u", "-d", created, "+%s"], check=True, capture_output=True, text=True).stdout
+        for path in self.files:
+            if "dev" not in path.relative_to(self.container.root).parts:
+                self.assertEqual(int(path.lstat().st_mtime), int(expected), path)
+
+
+class ServiceCase(ImageCase):
+
+    def test_it_serves_alone_answers_health_and_drains(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            folder.chmod(0o755)
+            port, health_port = free_ports(2)
+            run_config(folder, self.target.replace("-", "_"), port, health_port)
+            container = Container(self.target)
+            self.addCleanup(container.remove)
+            data = folder / "data"
+            data.mkdir()
+            os.chown(data, 65532, 65532)
+            container.start(binds=[(folder, "/etc/demorl", True), (data, "/var/lib/demorl", False)])
+            deadline = time.monotonic() + PATIENCE_S
+            while (answer := health(f"127.0.0.1:{health_port}", "liveness")) != SERVING:
+                self.assertIsNone(container.process.poll(), container.text())
+                self.assertLess(time.monotonic(), deadline, f"{answer}\n{container.text()}")
+            status = pathlib.Path(f"/proc/{container.pid()}/status").read_text()
+            self.assertRegex(status, r"Uid:\s+65532\s+65532")
+            self.assertRegex(status, r"CapEff:\s+0+\n")
+            mounts = pathlib.Path(f"/proc/{container.pid()}/mounts").read_text()
+            self.assertRegex(mounts, re.compile(r"^\S+ / \S+ ro,", re.MULTILINE))
+            asked = subprocess.run(["chroot", "--userspec=65532:65532", container.root, f"/usr/bin/{self.program}",
+                                    "--check-health", f"127.0.0.1:{health_port}"], capture_output=True, check=False)
+            ready = health(f"127.0.0.1:{health_port}", "readiness") == SERVING
+            self.assertEqual(asked.returncode, 0 if ready else 1, asked.stderr)
+            self.assertEqual(container.stop(), 0, container.text())
+            self.assertIn("drained", container.text())
+
+
+class CliCase(ImageCase):
+
+    def test_it_makes_the_folder_of_a_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chown(folder, 65532, 65532)
+            container = Container("cli")
+            self.addCleanup(container.remove)
+            container.start(["check-config", "--env", "InvertedPendulum-v5", "--algorithm", "sac", "--out", "/run-folder"],
+                            binds=[(folder, "/run-folder", False)])
+            self.assertEqual(container.process.wait(PATIENCE_S), 0, container.text())
+            self.assertIn('algorithm: "sac"', (pathlib.Path(folder) / "config.textproto").read_text())
+
+
+def load_tests(_loader, _tests, _pattern):
+    loader = unittest.TestLoader()
+    suite = unittest.TestSuite()
+    for target in wanted or TARGETS:
+        base = CliCase if target == "cli" else ServiceCase
+        case = type(f"{target}_image", (base, unittest.TestCase), {"target": target})
+        suite.addTests(loader.loadTestsFromTestCase(case))
+    return suite
+
+
+if __name__ == "__main__":
+    wanted = [argument for argument in sys.argv[1:] if argument in TARGETS]
+    unittest.main(argv=[sys.argv[0], *(argument for argument in sys.argv[1:] if argument not in TARGETS)])
