@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   demorl::AddReplayTicksCommand(app, &exit_status);
   demorl::AddRobotCommand(app, &exit_status);
   demorl::AddRobotDemoCommand(app, &exit_status);
+  demorl::AddCertsCommand(app, &exit_status);
   CLI11_PARSE(app, argc, argv);
   return exit_status;
 }

@@ -20,5 +20,6 @@ void AddReplayCommand(CLI::App& app, int* exit_status);
 void AddReplayTicksCommand(CLI::App& app, int* exit_status);
 void AddRobotCommand(CLI::App& app, int* exit_status);
 void AddRobotDemoCommand(CLI::App& app, int* exit_status);
+void AddCertsCommand(CLI::App& app, int* exit_status);
 
 }  // namespace demorl
