@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/lock_checks.h"
 #include "common/base/status_macros.h"
 #include "common/config/complete_run.h"
 #include "common/config/loader.h"
@@ -151,6 +152,7 @@ absl::StatusOr<int> ReportHealth(const std::string& address) {
 }  // namespace
 
 int ServiceMain(int argc, char** argv, const std::string& name, const ComponentFactory& factory) {
+  SkipLockOrderChecks();
   BlockShutdownSignals();
   SetUpLog(name);
   Flags flags;

@@ -4,12 +4,14 @@
 
 #include "CLI/CLI.hpp"
 #include "common/base/blas_environment.h"
+#include "common/base/lock_checks.h"
 #include "common/rpc/revision.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/cli/commands/commands.h"
 
 int main(int argc, char** argv) {
   demorl::UseFastestBlas(argv);
+  demorl::SkipLockOrderChecks();
   demorl::BlockShutdownSignals();
   CLI::App app("Trains robot controllers by M-DeMoRL: DMD-MPC inside soft actor-critic.", "demorl");
   app.set_version_flag("--version", demorl::Revision());

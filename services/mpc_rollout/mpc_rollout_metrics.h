@@ -8,7 +8,7 @@ namespace demorl {
 struct MpcRolloutMetrics {
   explicit MpcRolloutMetrics(Metrics& metrics)
       : rounds(metrics.GetCounter("demorl_mpc_rollout_rounds_total",
-                                  "Planning rounds whose rows were appended")),
+                                  "Rounds, or shares of rounds, whose rows were appended")),
         rows(metrics.GetCounter("demorl_mpc_rollout_rows_total", "Rows appended to D_MPC")),
         skipped_starts(metrics.GetCounter("demorl_mpc_rollout_skipped_starts_total",
                                           "Start states whose plan or rows were not finite")),

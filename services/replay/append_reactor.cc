@@ -1,14 +1,27 @@
 #include "services/replay/append_reactor.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/grpc_status.h"
 #include "common/tensor/transition_codec.h"
 #include "services/replay/replay_messages.h"
 
 namespace demorl {
+namespace {
 
 namespace pb = ::demorl::replay::v1;
+
+// Between two answers that only tell of the rate limit, per stream of the server: together they are no more
+// than 20,000 a second.
+constexpr absl::Duration kLimitNewsInterval = absl::Microseconds(50);
+
+// A writer that may collect this many rows more does not wait for such news, which then comes that many times
+// later.
+constexpr int64_t kManyRows = 4096;
+constexpr int kLaterBy = 20;
+
+}  // namespace
 
 AppendReactor* AppendReactor::Start(ReplayCore* core, ChangeHub* hub, int64_t window_bytes,
                                     ObjectAccess access) {
@@ -33,7 +46,9 @@ void AppendReactor::OnReadDone(bool ok) {
     FinishWith(taken);
     return;
   }
-  Answer(true);
+  if (!Answer(request_.has_open())) {
+    hub_->Signal();
+  }
   if (!finish_.has_value()) {
     StartRead(&request_);
   }
@@ -80,28 +95,41 @@ absl::Status AppendReactor::TakeChunk(const pb::SequencedChunk& chunk) {
   return absl::OkStatus();
 }
 
-void AppendReactor::Answer(bool always) {
+bool AppendReactor::Answer(bool always) {
   answer_due_ = answer_due_ || always;
   if (writing_ || finished_ || !writer_.has_value()) {
-    return;
+    return true;
   }
   const WriterPosition position = core_->Position(*writer_);
   if (position.fenced) {
     FinishWith(absl::AbortedError("a newer epoch of this writer has fenced it"));
-    return;
+    return true;
   }
-  const bool news = position.durable_sequence != answered_.durable_sequence ||
-                    position.rows_allowed != answered_.rows_allowed;
-  if (!answer_due_ && !news) {
-    return;
+  const bool accepted = position.accepted_sequence != answered_.accepted_sequence ||
+                        position.rows_quarantined != answered_.rows_quarantined;
+  const bool news = answer_due_ || position.durable_sequence != answered_.durable_sequence ||
+                    (accepted && !position.durable_soon) ||
+                    bytes_received_ - bytes_answered_ > window_bytes_ / 4;
+  const absl::Duration now = RealClock::Get().Now();
+  if (!news) {
+    if (position.rows_allowed == answered_.rows_allowed) {
+      return true;
+    }
+    const bool waits = answered_.rows_allowed - answered_.rows_inserted < kManyRows;
+    if (now - answered_at_ < kLimitNewsInterval * hub_->size() * (waits ? 1 : kLaterBy)) {
+      return false;
+    }
   }
   answered_ = position;
+  answered_at_ = now;
+  bytes_answered_ = bytes_received_;
   response_ = EncodePosition(position);
   response_.set_bytes_granted(static_cast<uint64_t>(bytes_received_ + window_bytes_));
   response_.set_rows_quarantined(static_cast<uint64_t>(position.rows_quarantined - quarantined_before_));
   answer_due_ = false;
   writing_ = true;
   StartWrite(&response_);
+  return true;
 }
 
 void AppendReactor::OnWriteDone(bool ok) {
@@ -111,18 +139,22 @@ void AppendReactor::OnWriteDone(bool ok) {
     FinishWith(absl::CancelledError("the stream broke"));
     return;
   }
-  Answer(false);
+  if (!Answer(false)) {
+    hub_->Signal();
+  }
 }
 
-void AppendReactor::OnChange() {
+bool AppendReactor::OnChange() {
   absl::MutexLock lock(&mutex_);
   if (finish_.has_value()) {
-    return;
+    return false;
   }
-  Answer(false);
+  const bool told = Answer(false);
   if (hub_->ended()) {
     FinishWith(absl::UnavailableError("replay is draining"));
+    return false;
   }
+  return !told;
 }
 
 void AppendReactor::FinishWith(const absl::Status& status) {

@@ -14,8 +14,9 @@
 
 namespace demorl {
 
-// One writer's stream: opens, takes chunks, answers with cumulative positions; answers that were not sent yet
-// melt into one. Owns itself until OnDone.
+// One writer's stream: opens, takes chunks, answers with cumulative positions: when chunks have become
+// durable, when many bytes have come that are not durable yet, and when more rows are allowed. Answers that
+// were not sent yet melt into one. Owns itself until OnDone.
 class AppendReactor final
     : public grpc::ServerBidiReactor<demorl::replay::v1::AppendRequest, demorl::replay::v1::AppendResponse>,
       public ChangeWaiter,
@@ -27,7 +28,7 @@ class AppendReactor final
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
-  void OnChange() override;
+  bool OnChange() override;
 
  private:
   AppendReactor(ReplayCore* core, ChangeHub* hub, int64_t window_bytes, ObjectAccess access)
@@ -37,8 +38,9 @@ class AppendReactor final
   absl::Status Open(const demorl::replay::v1::AppendOpen& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TakeChunk(const demorl::replay::v1::SequencedChunk& chunk)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Answers if there is news for the writer, or finishes where that was asked for.
-  void Answer(bool always) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Answers if there is news for the writer, or finishes where that was asked for. What is only about the
+  // rate limit may wait, for it goes to every writer at every update: false then.
+  bool Answer(bool always) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Finishes, after the answer under way. The first reason counts.
   void FinishWith(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -56,6 +58,8 @@ class AppendReactor final
   int64_t quarantined_before_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t bytes_received_ ABSL_GUARDED_BY(mutex_) = 0;
   WriterPosition answered_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration answered_at_ ABSL_GUARDED_BY(mutex_);
+  int64_t bytes_answered_ ABSL_GUARDED_BY(mutex_) = 0;
   bool answer_due_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Status> finish_ ABSL_GUARDED_BY(mutex_);

@@ -4,7 +4,16 @@
 
 #include <vector>
 
+#include "absl/time/time.h"
+
 namespace demorl {
+
+namespace {
+
+// After a round, per stream.
+constexpr absl::Duration kRest = absl::Microseconds(2);
+
+}  // namespace
 
 ChangeHub::ChangeHub() : thread_([this] { Run(); }) {}
 
@@ -65,10 +74,15 @@ void ChangeHub::Run() {
         }
       }
     }
+    bool again = false;
     for (const std::shared_ptr<ChangeWaiter>& waiter : waiters) {
-      waiter->OnChange();
+      again = waiter->OnChange() || again;
     }
+    const absl::Duration rest = kRest * waiters.size();
     waiters.clear();
+    absl::MutexLock lock(&mutex_);
+    changed_ = changed_ || again;
+    mutex_.AwaitWithTimeout(absl::Condition(&stopping_), rest);
   }
 }
 

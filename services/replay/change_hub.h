@@ -13,12 +13,14 @@ namespace demorl {
 class ChangeWaiter {
  public:
   virtual ~ChangeWaiter() = default;
-  // Something changed since the last call: try again. Never blocks.
-  virtual void OnChange() = 0;
+  // Something changed since the last call: try again. Never blocks. True to be called again soon even if
+  // nothing changes.
+  virtual bool OnChange() = 0;
 };
 
 // Wakes the streams after changes of the core, on one thread of its own, so that whoever makes a change never
-// runs another stream's work. Changes that come while it is busy are one. Thread-safe.
+// runs another stream's work. Changes that come while it is busy are one, and between two rounds it rests the
+// longer the more streams there are: many streams must not keep it busy all the time. Thread-safe.
 class ChangeHub {
  public:
   ChangeHub();

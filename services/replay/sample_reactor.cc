@@ -110,13 +110,14 @@ void SampleReactor::OnWriteDone(bool ok) {
   DrawIfWanted();
 }
 
-void SampleReactor::OnChange() {
+bool SampleReactor::OnChange() {
   absl::MutexLock lock(&mutex_);
   if (hub_->ended()) {
     FinishWith(absl::UnavailableError("replay is draining"));
-    return;
+    return false;
   }
   DrawIfWanted();
+  return false;
 }
 
 void SampleReactor::FinishWith(const absl::Status& status) {

@@ -27,7 +27,7 @@ class SampleReactor final
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
-  void OnChange() override;
+  bool OnChange() override;
 
  private:
   SampleReactor(ReplayCore* core, ChangeHub* hub, ObjectAccess access)

@@ -66,13 +66,14 @@ void TailReactor::OnWriteDone(bool ok) {
   SendIfAny();
 }
 
-void TailReactor::OnChange() {
+bool TailReactor::OnChange() {
   absl::MutexLock lock(&mutex_);
   if (hub_->ended()) {
     FinishWith(absl::UnavailableError("replay is draining"));
-    return;
+    return false;
   }
   SendIfAny();
+  return false;
 }
 
 void TailReactor::FinishWith(const absl::Status& status) {

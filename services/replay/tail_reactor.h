@@ -26,7 +26,7 @@ class TailReactor final : public grpc::ServerWriteReactor<demorl::replay::v1::Ta
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
-  void OnChange() override;
+  bool OnChange() override;
 
  private:
   TailReactor(ReplayCore* core, ChangeHub* hub, const demorl::replay::v1::TailRequest& request);

@@ -61,13 +61,13 @@ EnvironmentSpec Environment() {
 // One light actor.
 class Client {
  public:
-  Client(int port, int number, absl::Duration first_due)
-      : replay_(OwnConnection(port, number), "bench"), number_(number), due_(first_due) {
+  Client(const ClientLoad& load, int number, absl::Duration first_due)
+      : replay_(OwnConnection(load.port, number), "bench"), number_(number), due_(first_due) {
     writer_ = replay_.OpenWriter({.table = "env",
                                   .writer_id = absl::StrCat("actor-", number),
                                   .writer_epoch = 1,
                                   .environment = Environment(),
-                                  .simulated = false});
+                                  .simulated = load.simulated});
   }
 
   // Appends what is due; false if that failed.
@@ -139,8 +139,8 @@ int RunClients(const ClientLoad& load) {
   const absl::Duration period = absl::Seconds(1 / load.rate_hz);
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < load.num_clients; ++i) {  // spread over a period, as actors are
-    clients.push_back(std::make_unique<Client>(load.port, load.first_client + i,
-                                               load.begin + period * i / load.num_clients));
+    clients.push_back(
+        std::make_unique<Client>(load, load.first_client + i, load.begin + period * i / load.num_clients));
   }
   std::map<int, int64_t> acks;
   while (MonotonicNow() < load.end) {

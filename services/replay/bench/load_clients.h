@@ -13,6 +13,8 @@ struct ClientLoad {
   int num_clients = 1;
   double rate_hz = 20;
   int rows_per_chunk = 1;
+  // Hears of the rate limit (and takes no notice).
+  bool simulated = false;
   // On the clock that all processes of the machine share: see MonotonicNow.
   absl::Duration begin;
   absl::Duration end;

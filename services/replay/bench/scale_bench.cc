@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -19,6 +21,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "common/base/file_io.h"
+#include "common/base/lock_checks.h"
 #include "common/rpc/channel_factory.h"
 #include "services/replay/bench/echo_replay.h"
 #include "services/replay/bench/load_clients.h"
@@ -38,6 +41,8 @@ struct Options {
   double rate_hz = 20;
   int rows_per_chunk = 1;
   double seconds = 60;
+  // Of a learner that samples beside them as fast as this allows; 0 for none.
+  double updates_per_row = 0;
   std::vector<int> watchers = {1, 64, 256, 1000};
   int publications = 20;
   int payload_bytes = 292 * 1024;
@@ -100,8 +105,8 @@ std::string ClientsCommand(const Options& options, int port, int process, absl::
   const int first = options.clients * process / options.processes;
   const int count = options.clients * (process + 1) / options.processes - first;
   return absl::StrCat(Self(), " --role clients --port ", port, " --first ", first, " --clients ", count,
-                      " --rate ", options.rate_hz, " --rows ", options.rows_per_chunk, " --begin ",
-                      Exactly(begin), " --end ", Exactly(end));
+                      " --rate ", options.rate_hz, " --rows ", options.rows_per_chunk, " --updates-per-row ",
+                      options.updates_per_row, " --begin ", Exactly(begin), " --end ", Exactly(end));
 }
 
 void SleepUntil(absl::Duration time) { absl::SleepFor(time - MonotonicNow()); }
@@ -158,6 +163,27 @@ int64_t AuditFaults(int port, int64_t rows) {
          std::abs(written - rows);
 }
 
+std::string Limiter(const Options& options) {
+  return options.updates_per_row > 0
+             ? absl::StrCat("rate_limiter { max_rows_ahead: 1000000000 updates_per_row: ",
+                            options.updates_per_row, " }")
+             : "";
+}
+
+// Samples batches as a learner does; how many.
+int64_t Learn(const Options& options, int port, const std::atomic<bool>& stop) {
+  if (options.updates_per_row <= 0) {
+    return 0;
+  }
+  ReplayClient client(MakeChannel(absl::StrCat("127.0.0.1:", port)), "bench");
+  const auto sampler = client.OpenSampler({.shares = {{"env", 256}}});
+  int64_t updates = 0;
+  while (!stop) {
+    updates += sampler->Next(absl::Now() + absl::Seconds(1)).ok() ? 1 : 0;
+  }
+  return updates;
+}
+
 int RunAppends(const Options& options, const std::filesystem::path& folder) {
   std::optional<LoadReport> echo;
   {
@@ -166,11 +192,17 @@ int RunAppends(const Options& options, const std::filesystem::path& folder) {
   }
   const std::filesystem::path config = folder / "replay.textproto";
   const absl::Status written = WriteFileAtomically(
-      config, absl::StrCat("run_id: 'bench' replay { tables { name: 'env' max_rows: 5000000 } }\n",
-                           "services { replay { address: '127.0.0.1:0' data_dir: '",
-                           (folder / "data").string(), "' } }\n"));
+      config,
+      absl::StrCat("run_id: 'bench' replay { tables { name: 'env' max_rows: 5000000 ", Limiter(options),
+                   " } }\n", "services { replay { address: '127.0.0.1:0' data_dir: '",
+                   (folder / "data").string(), "' } }\n"));
   const ServerProcess server(absl::StrCat(Beside("demorl-replay"), " --config ", config.string()));
+  std::atomic<bool> stop = false;
+  int64_t updates = 0;
+  std::thread learner([&] { updates = Learn(options, server.port(), stop); });
   const std::optional<LoadReport> replay = RunLoad(options, server);
+  stop = true;
+  learner.join();
   if (!written.ok() || !echo.has_value() || !replay.has_value()) {
     return 1;
   }
@@ -182,6 +214,9 @@ int RunAppends(const Options& options, const std::filesystem::path& folder) {
   const double measured_s = options.seconds * 0.75 - 0.5;
   Print("rows", "rows/s", static_cast<double>(replay->rows) / options.seconds, options,
         static_cast<double>(echo->rows) / options.seconds);
+  if (options.updates_per_row > 0) {
+    Print("updates", "updates/s", static_cast<double>(updates) / options.seconds, options);
+  }
   Print("server_cpu", "cores", CpuShare(*replay) / measured_s, options, CpuShare(*echo) / measured_s);
   Print("server_memory_per_client", "KiB", KilobytesPerClient(*replay, options.clients), options,
         KilobytesPerClient(*echo, options.clients));
@@ -311,6 +346,7 @@ bool ParseFlags(int argc, char** argv, Options* options) {
       {"--processes", [&](double value) { options->processes = static_cast<int>(value); }},
       {"--rate", [&](double value) { options->rate_hz = value; }},
       {"--rows", [&](double value) { options->rows_per_chunk = static_cast<int>(value); }},
+      {"--updates-per-row", [&](double value) { options->updates_per_row = value; }},
       {"--seconds", [&](double value) { options->seconds = value; }},
       {"--watchers", [&](double value) { watchers = value; }},
       {"--publications", [&](double value) { options->publications = static_cast<int>(value); }},
@@ -342,17 +378,19 @@ bool ParseFlags(int argc, char** argv, Options* options) {
 int Main(int argc, char** argv) {
   Options options;
   if (!ParseFlags(argc, argv, &options)) {
-    std::fprintf(
-        stderr,
-        "usage: %s [--clients N] [--processes N] [--rate HZ] [--rows N] [--seconds S] [--watchers N] "
-        "[--publications N] [--payload-bytes N]\n",
-        argv[0]);
+    std::fprintf(stderr,
+                 "usage: %s [--clients N] [--processes N] [--rate HZ] [--rows N] [--updates-per-row U] "
+                 "[--seconds S] [--watchers N] "
+                 "[--publications N] [--payload-bytes N]\n",
+                 argv[0]);
     return 1;
   }
+  SkipLockOrderChecks();
   RaiseFileLimit();
   options.load.num_clients = options.clients;
   options.load.rate_hz = options.rate_hz;
   options.load.rows_per_chunk = options.rows_per_chunk;
+  options.load.simulated = options.updates_per_row > 0;
   if (options.role == "echo") {
     return RunEchoReplay();
   }

@@ -234,6 +234,7 @@ WriterPosition ReplayCore::Position(const WriterHandle& handle) const {
           .rows_allowed = writer.simulated ? table.limiter().RowsAllowed() : RateLimiter::kUnlimitedRows,
           .rows_inserted = table.rows_inserted(),
           .rows_quarantined = writer.rows_quarantined,
+          .durable_soon = IsDurable(writer.table) && store_status_.ok(),
           .fenced = handle.epoch != writer.epoch};
 }
 

@@ -57,6 +57,8 @@ struct WriterPosition {
   int64_t rows_inserted = 0;
   // Of this writer, since it exists.
   int64_t rows_quarantined = 0;
+  // What is accepted and not durable is on its way to the disk, which is well.
+  bool durable_soon = false;
   // A newer epoch exists; the sequences above are not this writer's.
   bool fenced = false;
 };
