@@ -19,6 +19,7 @@
 #include "common/rpc/grpc_log.h"
 #include "common/rpc/grpc_settings.h"
 #include "common/rpc/health_server.h"
+#include "common/rpc/server_limits.h"
 #include "common/rpc/service_manager.h"
 #include "common/rpc/state_metrics.h"
 #include "common/rpc/stream_age.h"
@@ -113,8 +114,7 @@ class ServerRunnerImpl final : public ServerRunner {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     ApplyKeepalive(builder);
-    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-    builder.SetMaxSendMessageSize(kMaxMessageBytes);
+    ApplyLimits(options_.limits, builder);
     if (!options_.address.empty()) {
       ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials());
       builder.AddListeningPort(options_.address, credentials, &port_);

@@ -1,0 +1,143 @@
+#include "common/rpc/server_limits.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/rpc/security/call_rates.h"
+#include "gmock/gmock.h"
+#include "tests/testing/secure_server.h"
+
+namespace demorl {
+namespace {
+
+using ::demorl::testing::SecureServerTest;
+using ::demorl::testing::StatusIs;
+using ::testing::_;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+namespace control = ::demorl::control::v1;
+constexpr auto kExhausted = absl::StatusCode::kResourceExhausted;
+
+class FakeClock final : public Clock {
+ public:
+  absl::Duration Now() const override { return now; }
+  absl::Duration now = absl::Hours(1);
+};
+
+TEST(CallRatesTest, EachClientMayBeginASecondsWorthAndThenAsManyAsItsRateAllows) {
+  FakeClock clock;
+  CallRates rates(10, clock);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_OK(rates.Take("actor/a"));
+  }
+  EXPECT_THAT(rates.Take("actor/a"),
+              StatusIs(kExhausted, AllOf(HasSubstr("actor/a"), HasSubstr("more than 10 calls a second"))));
+  EXPECT_OK(rates.Take("actor/b"));
+  clock.now += absl::Milliseconds(250);
+  EXPECT_OK(rates.Take("actor/a"));
+  EXPECT_OK(rates.Take("actor/a"));
+  EXPECT_THAT(rates.Take("actor/a"), StatusIs(kExhausted, _));
+  clock.now += absl::Hours(1);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_OK(rates.Take("actor/a"));
+  }
+  EXPECT_THAT(rates.Take("actor/a"), StatusIs(kExhausted, _));
+}
+
+TEST(CallRatesTest, ZeroIsAnyNumberAndLessThanOneASecondIsOneNowAndThen) {
+  FakeClock clock;
+  CallRates any(0, clock), seldom(0.1, clock);
+  for (int i = 0; i < 10'000; ++i) {
+    EXPECT_OK(any.Take("a"));
+  }
+  EXPECT_OK(seldom.Take("a"));
+  EXPECT_THAT(seldom.Take("a"), StatusIs(kExhausted, _));
+  clock.now += absl::Seconds(10);
+  EXPECT_OK(seldom.Take("a"));
+}
+
+class ServerLimitsTest : public SecureServerTest {
+ protected:
+  int Connect() {
+    const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(runner_->port()))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    return descriptor;
+  }
+};
+
+TEST_F(ServerLimitsTest, AFloodOfIdleAndSlowConnectionsLeavesAClientServed) {
+  constexpr int kConnections = 500;
+  StartServer();
+  const auto before = Dial(ClientOfRole("operator/before"));
+  EXPECT_OK(GetStatus(before));
+  std::vector<int> flood;
+  for (int i = 0; i < kConnections; ++i) {
+    flood.push_back(Connect());
+  }
+  // The first bytes of a TLS handshake, one now and then; the other half says nothing.
+  const std::string hello("\x16\x03\x01\x02", 4);
+  const auto after = Dial(ClientOfRole("operator/after"));
+  for (const char byte : hello) {
+    for (int i = 0; i < kConnections; i += 2) {
+      EXPECT_EQ(::send(flood[i], &byte, 1, MSG_NOSIGNAL), 1);
+    }
+    EXPECT_OK(GetStatus(before));
+    EXPECT_OK(GetStatus(after));
+  }
+  // Whoever never becomes a peer is shown out.
+  for (const int descriptor : flood) {
+    char byte = 0;
+    EXPECT_LE(::recv(descriptor, &byte, 1, 0), 0);
+    ::close(descriptor);
+  }
+  EXPECT_OK(GetStatus(before));
+}
+
+TEST_F(ServerLimitsTest, OneClientsCallsAreBoundedAndAnothersAreNot) {
+  limits_.set_max_calls_per_second(5);
+  StartServer();
+  const auto busy = Dial(ClientOfRole("viewer/busy"));
+  EXPECT_THAT(
+      Until(kExhausted, [&] { return GetStatus(busy); }),
+      StatusIs(kExhausted, AllOf(HasSubstr("viewer/busy"), HasSubstr("limits.max_calls_per_second"))));
+  EXPECT_OK(GetStatus(Dial(ClientOfRole("viewer/calm"))));
+}
+
+TEST_F(ServerLimitsTest, TooLargeMessagesAndMetadataAreRefusedAndTheClientMayGoOn) {
+  limits_.set_max_message_bytes(4 << 20);
+  StartServer();
+  const auto channel = Dial(ClientOfRole("operator"));
+  const auto stub = control::ControlService::NewStub(channel);
+  control::PauseRequest large;
+  large.GetReflection()->MutableUnknownFields(&large)->AddLengthDelimited(1000, std::string(5 << 20, 'x'));
+  control::PauseResponse response;
+  grpc::ClientContext first;
+  EXPECT_THAT(FromGrpcStatus(stub->Pause(&first, large, &response)),
+              StatusIs(kExhausted, HasSubstr("larger")));
+  EXPECT_OK(Pause(channel));
+  grpc::ClientContext second;
+  second.AddMetadata("x-much", std::string(limits_.max_metadata_bytes(), 'x'));
+  EXPECT_FALSE(stub->Pause(&second, {}, &response).ok());
+  // gRPC may end the connection of such a call.
+  EXPECT_OK(Until(absl::StatusCode::kOk, [&] { return Pause(channel); }));
+}
+
+TEST_F(ServerLimitsTest, AServerMayOpenAsManyFilesAsTheSystemAllows) {
+  rlimit files = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  const rlimit few = {.rlim_cur = 256, .rlim_max = files.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  StartServer();
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  EXPECT_EQ(files.rlim_cur, files.rlim_max);
+}
+
+}  // namespace
+}  // namespace demorl
