@@ -72,6 +72,8 @@ std::vector<MethodRule> MakeRules() {
       {"demorl.control.v1.ControlService/Drain", {}},
       {"grpc.health.v1.Health/Check", All()},
       {"grpc.health.v1.Health/Watch", All()},
+      // Newer tools ask for v1 first, which gRPC 1.51 does not have, and then for this one.
+      {"grpc.reflection.v1.ServerReflection/ServerReflectionInfo", watchers},
       {"grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", watchers},
   };
 }
