@@ -4,6 +4,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/config/loader.h"
+#include "common/rpc/revision.h"
 
 namespace demorl {
 
@@ -17,8 +18,8 @@ std::string RunConfigHash(const demorl::config::v1::RunConfig& config) {
 }
 
 absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunConfig& config,
-                                                const std::string& data_dir, Metrics* metrics,
-                                                std::shared_ptr<grpc::Channel> replay,
+                                                const std::string& service, const std::string& data_dir,
+                                                Metrics* metrics, std::shared_ptr<grpc::Channel> replay,
                                                 std::shared_ptr<grpc::Channel> snapshot,
                                                 std::shared_ptr<grpc::Channel> mpc_rollout) {
   HostedContext hosted;
@@ -26,6 +27,16 @@ absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunCon
     ASSIGN_OR_RETURN(hosted.data_dir, DataDir::Open(data_dir));
     hosted.context.start_count = hosted.data_dir->start_count();
   }
+  if (!config.tracing().directory().empty()) {
+    ASSIGN_OR_RETURN(hosted.trace_log, TraceLog::Open({.directory = config.tracing().directory(),
+                                                       .sample_ratio = config.tracing().sample_ratio(),
+                                                       .max_file_bytes = config.tracing().max_file_bytes(),
+                                                       .service = service,
+                                                       .run_id = config.run_id(),
+                                                       .revision = Revision()},
+                                                      metrics));
+  }
+  hosted.context.trace_log = hosted.trace_log.get();
   hosted.context.config = config;
   hosted.context.config_hash = RunConfigHash(config);
   hosted.context.data_dir = data_dir;

@@ -10,6 +10,7 @@
 #include "common/rpc/data_dir.h"
 #include "common/rpc/security/access_control.h"
 #include "common/rpc/service_component.h"
+#include "common/tracing/trace_log.h"
 #include "demorl/config/v1/run.pb.h"
 #include "grpcpp/channel.h"
 
@@ -33,24 +34,27 @@ struct ServiceContext {
   // For handlers that may refuse what the caller's role must not touch; null where nobody is asked who they
   // are.
   std::shared_ptr<AccessControl> access;
+  // Outlives the component; null unless the run is traced.
+  TraceLog* trace_log = nullptr;
 };
 
 using ComponentFactory =
     std::function<absl::StatusOr<std::unique_ptr<ServiceComponent>>(const ServiceContext& context)>;
 
-// A context together with the hold on its folder, which must live as long as the component.
+// A context together with what must live as long as the component: the hold on its folder, and its traces.
 struct HostedContext {
   ServiceContext context;
+  std::unique_ptr<TraceLog> trace_log;
   // Null without a folder.
   std::unique_ptr<DataDir> data_dir;
 };
 
-// Prepares what a component needs of its process: opens `data_dir` (none when empty), counts the start and
-// hashes the configuration, which is complete. For main functions and for a process that hosts several
-// components.
+// Prepares what a component needs of its process: opens `data_dir` (none when empty), counts the start, opens
+// the trace log if the run is traced, and hashes the configuration, which is complete. For main functions and
+// for a process that hosts several components.
 absl::StatusOr<HostedContext> MakeHostedContext(const demorl::config::v1::RunConfig& config,
-                                                const std::string& data_dir, Metrics* metrics,
-                                                std::shared_ptr<grpc::Channel> replay,
+                                                const std::string& service, const std::string& data_dir,
+                                                Metrics* metrics, std::shared_ptr<grpc::Channel> replay,
                                                 std::shared_ptr<grpc::Channel> snapshot,
                                                 std::shared_ptr<grpc::Channel> mpc_rollout = nullptr);
 

@@ -118,7 +118,7 @@ absl::StatusOr<int> Host(const std::string& name, const Flags& flags, const Comp
   ASSIGN_OR_RETURN(
       HostedContext hosted,
       MakeHostedContext(
-          config, server.data_dir(), metrics.get(),
+          config, name, server.data_dir(), metrics.get(),
           ChannelTo(config.services().has_replay(), config.services().replay(), metrics.get(), *security),
           ChannelTo(config.services().has_snapshot(), config.services().snapshot(), metrics.get(), *security),
           ChannelTo(config.services().has_mpc_rollout(), config.services().mpc_rollout(), metrics.get(),

@@ -138,6 +138,7 @@ absl::StatusOr<std::unique_ptr<CollectionLoop>> MakeLoop(const ServiceContext& c
                                     .simulated = true});
   parts.policies = snapshots.Watch(SNAPSHOT_KIND_POLICY);
   parts.metrics = metrics;
+  parts.trace_log = context.trace_log;
   const CollectionOptions options{.environment_steps = config.environment_steps(),
                                   .learning_starts = config.sac().learning_starts(),
                                   .num_environments = config.actor().num_environments(),

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "common/metrics/applied_metrics.h"
 #include "common/metrics/metrics.h"
 
 namespace demorl {
@@ -20,6 +21,7 @@ struct ActorMetrics {
         spool_dropped_bytes(metrics.GetCounter("demorl_actor_spool_dropped_bytes_total",
                                                "Bytes of torn or damaged records found in the spool")),
         evaluations(metrics.GetCounter("demorl_actor_evaluations_total", "Evaluations answered")),
+        policy_applied(metrics, "demorl_actor_policy", "policy"),
         evaluation_return(
             metrics.GetGauge("demorl_actor_evaluation_return",
                              "Mean return of the last evaluation answered; NaN before the first")),
@@ -39,6 +41,7 @@ struct ActorMetrics {
   Counter& waiting_s;
   Counter& spool_dropped_bytes;
   Counter& evaluations;
+  AppliedMetrics policy_applied;
   Gauge& evaluation_return;
   Gauge& policy_version;
   Gauge& policy_lag;

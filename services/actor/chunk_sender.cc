@@ -27,7 +27,10 @@ std::vector<TransitionChunk> Cut(TransitionChunk chunk) {
         4 * (segment.observations.size() + segment.actions.size() + segment.rewards.size()) +
         8 * segment.policy_versions.size();
     if (bytes + segment_bytes > kMaxChunkBytes) {
-      pieces.push_back({.observation_size = chunk.observation_size, .action_size = chunk.action_size});
+      pieces.push_back({.observation_size = chunk.observation_size,
+                        .action_size = chunk.action_size,
+                        .segments = {},
+                        .trace = pieces.empty() ? chunk.trace : std::nullopt});
       bytes = 0;
     }
     pieces.back().segments.push_back(std::move(segment));

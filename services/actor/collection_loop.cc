@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/tensor/trace_codec.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
@@ -147,7 +148,7 @@ void CollectionLoop::Run() {
 absl::Status CollectionLoop::SendRest() {
   const absl::Time deadline = DrainDeadline().value_or(absl::InfiniteFuture());
   parts_.collector->TruncateEpisodes();
-  absl::Status status = sender_.Send(parts_.collector->TakeChunk(/*flush=*/true), deadline);
+  absl::Status status = sender_.Send(TakeChunk(/*flush=*/true), deadline);
   if (status.ok()) {
     status = parts_.writer->Flush(deadline);
   }
@@ -242,8 +243,10 @@ absl::Status CollectionLoop::Collect() {
     RETURN_IF_ERROR(Flush());
     AdoptFirstPolicy();
   }
+  chunk_start_ = std::min(chunk_start_, absl::Now());
   const absl::Status planned = parts_.collector->Step(random_actions);
-  RETURN_IF_ERROR(sender_.Send(parts_.collector->TakeChunk(/*flush=*/false), absl::InfiniteFuture()));
+  EndAppliedTraces();
+  RETURN_IF_ERROR(sender_.Send(TakeChunk(/*flush=*/false), absl::InfiniteFuture()));
   if (!planned.ok()) {
     return WaitForPlanner(planned);
   }
@@ -259,6 +262,39 @@ absl::Status CollectionLoop::Collect() {
   sender_.Trim();
   Report();
   return absl::OkStatus();
+}
+
+TransitionChunk CollectionLoop::TakeChunk(bool flush) {
+  TransitionChunk chunk = parts_.collector->TakeChunk(flush);
+  if (parts_.trace_log == nullptr || chunk.segments.empty()) {
+    return chunk;
+  }
+  chunk.trace = parts_.trace_log->StartTrace();
+  if (chunk.trace.has_value()) {
+    const Segment& first = chunk.segments.front();
+    parts_.trace_log->Add(
+        *chunk.trace, nullptr,
+        {.name = "collect",
+         .start = chunk_start_,
+         .end = absl::Now(),
+         .attributes = {{"rows", int64_t{chunk.num_rows()}},
+                        {"episode", static_cast<int64_t>(first.episode_id)},
+                        {"first_step", int64_t{first.first_step}},
+                        {"policy_version", static_cast<int64_t>(first.policy_versions.front())}}});
+  }
+  chunk_start_ = absl::InfiniteFuture();
+  return chunk;
+}
+
+void CollectionLoop::EndAppliedTraces() {
+  if (!applied_traces_.empty()) {
+    AddChildSpans(
+        parts_.trace_log, std::exchange(applied_traces_, {}),
+        {.name = "apply",
+         .start = adopted_,
+         .end = absl::Now(),
+         .attributes = {{"policy_version", static_cast<int64_t>(parts_.collector->policy_version())}}});
+  }
 }
 
 absl::Status CollectionLoop::WaitForPlanner(const absl::Status& reason) {
@@ -301,6 +337,7 @@ void CollectionLoop::AdoptPolicy() {
   if (latest == nullptr || latest->metadata.version() == seen_version_) {
     return;
   }
+  const absl::Time start = absl::Now();
   seen_version_ = latest->metadata.version();
   auto policy = std::make_shared<Policy>();
   policy->version = seen_version_;
@@ -322,6 +359,9 @@ void CollectionLoop::AdoptPolicy() {
     return;
   }
   refused_in_a_row_ = 0;
+  parts_.metrics->policy_applied.Applied(PublishTime(latest->metadata), absl::Now());
+  adopted_ = applied_traces_.empty() ? start : adopted_;
+  KeepTraces(DecodeTraceContexts(latest->metadata.traces()), &applied_traces_);
   absl::MutexLock lock(&mutex_);
   policy_ = std::move(policy);
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -16,6 +17,7 @@
 #include "common/base/record_spool.h"
 #include "common/base/spool_delivery.h"
 #include "common/rpc/service_component.h"
+#include "common/tracing/trace_log.h"
 #include "services/actor/actor_metrics.h"
 #include "services/actor/chunk_sender.h"
 #include "services/actor/core/episode_collector.h"
@@ -52,6 +54,8 @@ class CollectionLoop {
     std::unique_ptr<RecordSpool> spool;
     std::unique_ptr<SpoolDelivery> delivery;
     ActorMetrics* metrics = nullptr;
+    // May be null.
+    TraceLog* trace_log = nullptr;
   };
   struct Policy {
     uint64_t version = 0;
@@ -82,13 +86,15 @@ class CollectionLoop {
   // One round of the loop; an error is final.
   absl::Status Iterate();
   absl::Status Collect();
+  // What is to be sent by now; now and then it begins a trace.
+  TransitionChunk TakeChunk(bool flush);
+  // After the first step by a policy that brought traces.
+  void EndAppliedTraces();
   absl::Status WaitForAllowance(int64_t rows);
   // After a step that some planner did not plan.
   absl::Status WaitForPlanner(const absl::Status& reason);
   absl::Status CheckFinished();
-  absl::Status Flush() {
-    return sender_.Send(parts_.collector->TakeChunk(/*flush=*/true), absl::InfiniteFuture());
-  }
+  absl::Status Flush() { return sender_.Send(TakeChunk(/*flush=*/true), absl::InfiniteFuture()); }
   absl::Status SendRest();
   void AdoptPolicy();
   void AdoptFirstPolicy();
@@ -118,6 +124,11 @@ class CollectionLoop {
   int64_t reported_steps_ = 0;
   int64_t reported_non_finite_ = 0;
   std::deque<double> last_returns_;
+  // Of policies that no step has followed yet, and when the first of them was adopted.
+  std::vector<TraceContext> applied_traces_;
+  absl::Time adopted_;
+  // When the oldest row that is not sent was collected; none: infinite.
+  absl::Time chunk_start_ = absl::InfiniteFuture();
 
   mutable absl::Mutex mutex_;
   bool started_ ABSL_GUARDED_BY(mutex_) = false;

@@ -74,6 +74,7 @@ class ModelTrainerComponent final : public WorkerLoopComponent {
     };
     parts.checkpoints = std::move(store);
     parts.metrics = &metrics_;
+    parts.trace_log = context_.trace_log;
     HostLoop(std::make_unique<TrainerLoop>(std::move(parts)));
     return absl::OkStatus();
   }

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/tensor/trace_codec.h"
 #include "services/model_trainer/training_schedule.h"
 #include "spdlog/spdlog.h"
 
@@ -180,6 +181,7 @@ absl::StatusOr<bool> TrainerLoop::TakeRows(absl::Time deadline) {
     return false;
   }
   environment_rows_ = static_cast<int64_t>(rows->next_position);
+  KeepTraces(rows->traces, &row_traces_);
   const absl::Status added = trainee_.trainer->AddRows(rows->chunk);
   if (!added.ok()) {
     parts_.metrics->refused_chunks.Increment();
@@ -244,10 +246,42 @@ absl::Status TrainerLoop::AfterTraining(const TrainingReport& report, absl::Dura
                trainee_.trainer->num_trainings(), report.rows, report.passes, seconds, report.training_loss,
                error);
   DescribeWaiting();
+  TraceTraining(report, duration);
   next_publish_ = absl::InfinitePast();
   PublishIfNeeded(absl::Now() + kPublishTimeout);
   WriteCheckpoint().status().IgnoreError();  // counted and logged; training goes on
   return absl::OkStatus();
+}
+
+void TrainerLoop::TraceTraining(const TrainingReport& report, absl::Duration duration) {
+  const absl::Time now = absl::Now();
+  KeepTraces(AddChildSpans(parts_.trace_log, std::exchange(row_traces_, {}),
+                           {.name = "train",
+                            .start = now - duration,
+                            .end = now,
+                            .attributes = {{"training", trainee_.trainer->num_trainings()},
+                                           {"rows", static_cast<int64_t>(report.rows)}}}),
+             &training_traces_);
+}
+
+absl::StatusOr<uint64_t> TrainerLoop::Publish(absl::Time deadline) {
+  const absl::Time start = absl::Now();
+  const std::vector<TraceContext> spans = NewChildren(parts_.trace_log, training_traces_);
+  const TrainingProgress& progress = trainee_.progress;
+  demorl::snapshot::v1::SnapshotMetadata metadata = parts_.make_metadata(trainee_.environment);
+  metadata.mutable_lineage()->set_learner_step(static_cast<uint64_t>(trainee_.trainer->num_trainings()));
+  metadata.mutable_lineage()->set_environment_rows(static_cast<uint64_t>(progress.last_trained_rows));
+  metadata.mutable_lineage()->set_parent_version(progress.dynamics_version);
+  EncodeTraceContexts(spans, metadata.mutable_traces());
+  ASSIGN_OR_RETURN(
+      const uint64_t version,
+      parts_.publish(std::move(metadata), EncodeSafetensors(trainee_.trainer->DynamicsTensors()), deadline));
+  AddSpans(parts_.trace_log, spans, std::exchange(training_traces_, {}),
+           {.name = "publish",
+            .start = start,
+            .end = absl::Now(),
+            .attributes = {{"kind", std::string("dynamics")}, {"version", static_cast<int64_t>(version)}}});
+  return version;
 }
 
 bool TrainerLoop::PublishIfNeeded(absl::Time deadline) {
@@ -259,12 +293,7 @@ bool TrainerLoop::PublishIfNeeded(absl::Time deadline) {
   if (absl::Now() < next_publish_) {
     return false;
   }
-  demorl::snapshot::v1::SnapshotMetadata metadata = parts_.make_metadata(trainee_.environment);
-  metadata.mutable_lineage()->set_learner_step(static_cast<uint64_t>(trainings));
-  metadata.mutable_lineage()->set_environment_rows(static_cast<uint64_t>(progress.last_trained_rows));
-  metadata.mutable_lineage()->set_parent_version(progress.dynamics_version);
-  const absl::StatusOr<uint64_t> version =
-      parts_.publish(std::move(metadata), EncodeSafetensors(trainee_.trainer->DynamicsTensors()), deadline);
+  const absl::StatusOr<uint64_t> version = Publish(deadline);
   absl::MutexLock lock(&mutex_);
   if (!version.ok()) {
     parts_.metrics->publish_failures.Increment();

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -12,6 +13,7 @@
 #include "common/base/checkpoint_store.h"
 #include "common/rpc/worker_loop.h"
 #include "common/tensor/environment_spec.h"
+#include "common/tracing/trace_log.h"
 #include "demorl/config/v1/run.pb.h"
 #include "demorl/snapshot/v1/snapshot_service.pb.h"
 #include "services/model_trainer/core/model_trainer.h"
@@ -66,6 +68,8 @@ class TrainerLoop final : public WorkerLoop {
     // May be null: no checkpoints.
     std::unique_ptr<CheckpointStore> checkpoints;
     ModelTrainerMetrics* metrics = nullptr;
+    // May be null.
+    TraceLog* trace_log = nullptr;
   };
 
   explicit TrainerLoop(Parts parts);
@@ -85,8 +89,10 @@ class TrainerLoop final : public WorkerLoop {
   absl::Status CatchUp();
   absl::Status TrainOnce();
   absl::Status AfterTraining(const TrainingReport& report, absl::Duration duration);
+  void TraceTraining(const TrainingReport& report, absl::Duration duration);
   // Publishes the newest training unless that is done; false if it is left for later.
   bool PublishIfNeeded(absl::Time deadline);
+  absl::StatusOr<uint64_t> Publish(absl::Time deadline);
   void DescribeWaiting();
 
   Parts parts_;
@@ -97,6 +103,9 @@ class TrainerLoop final : public WorkerLoop {
   int64_t environment_rows_ = 0;
   int64_t last_attempt_rows_ = 0;
   absl::Time next_publish_ = absl::InfinitePast();
+  // Of rows not trained on yet, and of trainings not published yet.
+  std::vector<TraceContext> row_traces_;
+  std::vector<TraceContext> training_traces_;
 
   std::string publish_failure_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,5 +1,6 @@
 #include "services/mpc_rollout/chunking.h"
 
+#include <optional>
 #include <utility>
 
 namespace demorl {
@@ -18,7 +19,10 @@ std::vector<TransitionChunk> SplitChunk(TransitionChunk chunk, size_t max_bytes)
   for (Segment& segment : chunk.segments) {
     const size_t more = Bytes(segment);
     if (pieces.empty() || bytes + more > max_bytes) {
-      pieces.push_back({.observation_size = chunk.observation_size, .action_size = chunk.action_size});
+      pieces.push_back({.observation_size = chunk.observation_size,
+                        .action_size = chunk.action_size,
+                        .segments = {},
+                        .trace = pieces.empty() ? chunk.trace : std::nullopt});
       bytes = 0;
     }
     bytes += more;

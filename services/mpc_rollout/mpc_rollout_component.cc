@@ -94,7 +94,8 @@ class MpcRolloutComponent final : public ServiceComponent {
         .open_sampler = [this](const BatchSamplerOptions& options) { return replay_.OpenSampler(options); },
         .open_writer = [this](const ReplayWriterOptions& options) { return replay_.OpenWriter(options); },
         .feed = &feed_,
-        .metrics = &metrics_};
+        .metrics = &metrics_,
+        .trace_log = context_.trace_log};
   }
 
   // A native environment is known at once; any other is described by whoever writes D_ENV: UNAVAILABLE until

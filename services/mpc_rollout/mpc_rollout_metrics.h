@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/metrics/applied_metrics.h"
 #include "common/metrics/metrics.h"
 
 namespace demorl {
@@ -24,6 +25,7 @@ struct MpcRolloutMetrics {
                                      "Mean predicted return of the last round's plans")),
         dynamics_version(metrics.GetGauge("demorl_mpc_rollout_dynamics_version",
                                           "Version of the dynamics snapshot in use")),
+        dynamics_applied(metrics, "demorl_mpc_rollout_dynamics", "dynamics"),
         round_seconds(metrics.GetHistogram("demorl_mpc_rollout_round_seconds", "Duration of a planning round",
                                            {0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30})),
         plans(metrics.GetCounter("demorl_mpc_rollout_plans_total", "Online plans answered")),
@@ -41,6 +43,7 @@ struct MpcRolloutMetrics {
   Gauge& base_return;
   Gauge& plan_return;
   Gauge& dynamics_version;
+  AppliedMetrics dynamics_applied;
   Histogram& round_seconds;
   Counter& plans;
   Counter& fallbacks;

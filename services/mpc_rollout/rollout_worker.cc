@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
 #include "common/config/run_modes.h"
+#include "common/tensor/trace_codec.h"
 #include "services/mpc_rollout/chunking.h"
 #include "spdlog/spdlog.h"
 
@@ -181,7 +182,11 @@ absl::Status RolloutWorker::Serve() {
 
 absl::Status RolloutWorker::RunShares() {
   while (WaitUntilRunning()) {
-    feed_.Update(environment_.spec.SchemaHash(), &offered_, planner_.get());
+    const std::shared_ptr<const Snapshot> dynamics =
+        feed_.Update(environment_.spec.SchemaHash(), &offered_, planner_.get());
+    if (dynamics != nullptr) {
+      KeepTraces(DecodeTraceContexts(dynamics->metadata.traces()), &dynamics_traces_);
+    }
     if (!planner_->ready()) {
       SetDetail(ComponentState::kRunning, "waiting for a policy and value to plan with");
       stop_.token().WaitFor(absl::Milliseconds(200));
@@ -226,8 +231,26 @@ absl::Status RolloutWorker::RunShare(const RoundShare& share) {
   for (Segment& segment : report->rows.segments) {
     segment.provenance->planning_round = share.planning_round;
   }
-  Record(*report, RealClock::Get().Now() - begin);
+  const absl::Duration duration = RealClock::Get().Now() - begin;
+  Record(*report, duration);
+  TraceRound(starts, duration, &report->rows);
   return Append(std::move(report->rows));
+}
+
+void RolloutWorker::TraceRound(const SampledBatch& starts, absl::Duration duration, TransitionChunk* rows) {
+  std::vector<TraceContext> traces = std::exchange(dynamics_traces_, {});
+  KeepTraces(starts.traces, &traces);
+  const absl::Time now = absl::Now();
+  traces =
+      AddChildSpans(parts_.trace_log, traces,
+                    {.name = "plan",
+                     .start = now - duration,
+                     .end = now,
+                     .attributes = {{"dynamics_version", static_cast<int64_t>(planner_->dynamics_version())},
+                                    {"rows", int64_t{rows->num_rows()}}}});
+  if (!traces.empty()) {
+    rows->trace = traces.front();
+  }
 }
 
 absl::StatusOr<SampledBatch> RolloutWorker::DrawStartStates(int64_t count) {

@@ -4,12 +4,14 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "common/concurrency/stop_token.h"
 #include "common/rpc/service_component.h"
+#include "common/tracing/trace_log.h"
 #include "demorl/config/v1/run.pb.h"
 #include "services/mpc_rollout/mpc_rollout_metrics.h"
 #include "services/mpc_rollout/planner_setup.h"
@@ -38,6 +40,8 @@ class RolloutWorker {
     std::function<std::unique_ptr<ReplayWriter>(const ReplayWriterOptions&)> open_writer;
     SnapshotFeed* feed = nullptr;
     MpcRolloutMetrics* metrics = nullptr;
+    // May be null.
+    TraceLog* trace_log = nullptr;
   };
 
   explicit RolloutWorker(Parts parts);
@@ -73,6 +77,8 @@ class RolloutWorker {
   absl::StatusOr<RoundShare> ClaimShare();
   absl::Status RunShare(const RoundShare& share);
   absl::Status Append(TransitionChunk rows);
+  // The round's rows go on with one of the traces that led to it.
+  void TraceRound(const SampledBatch& starts, absl::Duration duration, TransitionChunk* rows);
   void FinishWriting();
   absl::StatusOr<SampledBatch> DrawStartStates(int64_t count);
   template <typename T>
@@ -100,6 +106,8 @@ class RolloutWorker {
   // Of the share before; generous while there is none.
   absl::Duration share_time_ = absl::Minutes(2);
   int failures_in_a_row_ = 0;
+  // Of dynamics that no round has used yet.
+  std::vector<TraceContext> dynamics_traces_;
 
   mutable absl::Mutex mutex_;
   bool paused_ ABSL_GUARDED_BY(mutex_) = false;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "spdlog/spdlog.h"
 
@@ -23,18 +24,22 @@ absl::Status Offer(const Snapshot& snapshot, const std::string& schema_hash, Set
   return (planner->*setter)(tensors, metadata.version());
 }
 
-void UpdateOne(const SnapshotWatch& watch, const char* kind, const std::string& schema_hash, Setter setter,
-               uint64_t* offered, RolloutPlanner* planner, MpcRolloutMetrics& metrics) {
-  const std::shared_ptr<const Snapshot> latest = watch.Latest();
+// What the planner has taken, or null.
+std::shared_ptr<const Snapshot> UpdateOne(const SnapshotWatch& watch, const char* kind,
+                                          const std::string& schema_hash, Setter setter, uint64_t* offered,
+                                          RolloutPlanner* planner, MpcRolloutMetrics& metrics) {
+  std::shared_ptr<const Snapshot> latest = watch.Latest();
   if (latest == nullptr || latest->metadata.version() == *offered) {
-    return;
+    return nullptr;
   }
   *offered = latest->metadata.version();
   const absl::Status status = Offer(*latest, schema_hash, setter, planner);
   if (!status.ok()) {
     metrics.refused_snapshots.Increment();
     spdlog::warn("{} snapshot {} refused: {}", kind, *offered, std::string(status.message()));
+    return nullptr;
   }
+  return latest;
 }
 
 }  // namespace
@@ -42,13 +47,19 @@ void UpdateOne(const SnapshotWatch& watch, const char* kind, const std::string& 
 SnapshotFeed::SnapshotFeed(Watches watches, MpcRolloutMetrics& metrics)
     : metrics_(metrics), watches_(std::move(watches)) {}
 
-void SnapshotFeed::Update(const std::string& schema_hash, OfferedVersions* offered, RolloutPlanner* planner) {
+std::shared_ptr<const Snapshot> SnapshotFeed::Update(const std::string& schema_hash, OfferedVersions* offered,
+                                                     RolloutPlanner* planner) {
   UpdateOne(*watches_.policy, "policy", schema_hash, &RolloutPlanner::SetPolicy, &offered->policy, planner,
             metrics_);
   UpdateOne(*watches_.value, "value", schema_hash, &RolloutPlanner::SetValue, &offered->value, planner,
             metrics_);
-  UpdateOne(*watches_.dynamics, "dynamics", schema_hash, &RolloutPlanner::SetDynamics, &offered->dynamics,
-            planner, metrics_);
+  std::shared_ptr<const Snapshot> dynamics =
+      UpdateOne(*watches_.dynamics, "dynamics", schema_hash, &RolloutPlanner::SetDynamics, &offered->dynamics,
+                planner, metrics_);
+  if (dynamics != nullptr) {
+    metrics_.dynamics_applied.Applied(PublishTime(dynamics->metadata), absl::Now());
+  }
+  return dynamics;
 }
 
 absl::Status SnapshotFeed::WaitForNewDynamics(uint64_t known_version, absl::Time deadline) {

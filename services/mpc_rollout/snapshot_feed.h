@@ -30,8 +30,9 @@ class SnapshotFeed {
   SnapshotFeed(Watches watches, MpcRolloutMetrics& metrics);
 
   // Gives the planner what is newer than `offered`. A refused snapshot is counted and logged, and the last
-  // good one stays. Never blocks on the network.
-  void Update(const std::string& schema_hash, OfferedVersions* offered, RolloutPlanner* planner);
+  // good one stays. Never blocks on the network. The dynamics that the planner has taken, or null.
+  std::shared_ptr<const Snapshot> Update(const std::string& schema_hash, OfferedVersions* offered,
+                                         RolloutPlanner* planner);
 
   // Blocks until there is a dynamics snapshot other than `known_version`. DEADLINE_EXCEEDED, CANCELLED after
   // Close, FAILED_PRECONDITION for another run.

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/tensor/trace_codec.h"
 #include "common/tensor/transition_codec.h"
 #include "services/replay/client_streams.h"
 #include "services/replay/reconnecting_call.h"
@@ -24,6 +25,8 @@ absl::StatusOr<SampledBatch> Decode(const pb::SampleResponse& response) {
   sampled.rows_inserted = static_cast<int64_t>(response.rows_inserted());
   sampled.table_sizes.assign(response.table_sizes().begin(), response.table_sizes().end());
   sampled.dynamics_version = response.dynamics_version();
+  sampled.traces = DecodeTraceContexts(response.traces());
+  sampled.mean_age = absl::Seconds(response.mean_age_seconds());
   return sampled;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/base/trace_context.h"
 #include "common/tensor/environment_spec.h"
 #include "common/tensor/round_claim.h"
 #include "common/tensor/table_share.h"
@@ -79,6 +80,11 @@ struct SampledBatch {
   std::vector<int64_t> table_sizes;
   // The newest behind the planned rows; 0 without any.
   uint64_t dynamics_version = 0;
+  // Of traced chunks whose rows are drawn for the first time.
+  std::vector<TraceContext> traces;
+  // Of the first table's rows, since they were taken in; rows of an earlier start of replay count from this
+  // start.
+  absl::Duration mean_age;
 };
 
 // A stream of batches, kept full by credits; reconnects by itself. Thread-compatible.
@@ -101,6 +107,8 @@ struct TailedRows {
   uint64_t position = 0;
   uint64_t next_position = 0;
   TransitionChunk chunk;
+  // Of traced chunks that begin in these rows.
+  std::vector<TraceContext> traces;
 };
 
 // Rows of a table in insertion order; reconnects by itself and goes on where it was. Thread-compatible.

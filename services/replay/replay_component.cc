@@ -121,8 +121,9 @@ absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeReplayComponent(const Serv
   if (!context.data_dir.empty()) {
     ASSIGN_OR_RETURN(store, OpenRocksDbStore(context.data_dir));
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<ReplayCore> core,
-                   ReplayCore::Create(options, RealClock::Get(), context.metrics, std::move(store)));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<ReplayCore> core,
+      ReplayCore::Create(options, RealClock::Get(), context.metrics, std::move(store), context.trace_log));
   for (const TableSummary& table : core->DescribeAll()) {
     spdlog::info("table '{}': {} rows held, {} taken in, {} updates", table.name, table.size,
                  table.rows_inserted, table.updates);

@@ -79,6 +79,8 @@ pb::SampleResponse EncodeBatch(const DrawnBatch& drawn) {
     message.add_table_sizes(static_cast<uint64_t>(size));
   }
   message.set_dynamics_version(drawn.dynamics_version);
+  EncodeTraceContexts(drawn.traces, message.mutable_traces());
+  message.set_mean_age_seconds(absl::ToDoubleSeconds(drawn.mean_age));
   return message;
 }
 
@@ -87,6 +89,7 @@ pb::TailResponse EncodeRows(const RowsRead& rows) {
   message.set_position(rows.position);
   message.set_next_position(rows.next_position);
   *message.mutable_chunk() = EncodeTransitionChunk(rows.chunk);
+  EncodeTraceContexts(rows.traces, message.mutable_traces());
   return message;
 }
 

@@ -38,14 +38,19 @@ HeldChunk Hold(const TransitionChunk& piece) {
   return held;
 }
 
+// The first piece carries the chunk's trace.
 std::vector<HeldChunk> CutIntoPieces(const TransitionChunk& chunk) {
   std::vector<HeldChunk> pieces;
-  TransitionChunk piece{.observation_size = chunk.observation_size, .action_size = chunk.action_size};
+  TransitionChunk piece{.observation_size = chunk.observation_size,
+                        .action_size = chunk.action_size,
+                        .segments = {},
+                        .trace = chunk.trace};
   int64_t bytes = 0;
   for (const Segment& segment : chunk.segments) {
     if (bytes > 0 && bytes + SegmentBytes(segment) > kPieceBytes) {
       pieces.push_back(Hold(piece));
       piece.segments.clear();
+      piece.trace.reset();
       bytes = 0;
     }
     piece.segments.push_back(segment);

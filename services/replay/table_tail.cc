@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/tensor/trace_codec.h"
 #include "common/tensor/transition_codec.h"
 #include "services/replay/client_streams.h"
 #include "services/replay/reconnecting_call.h"
@@ -44,6 +45,7 @@ class TailCall final : public ReconnectingCall {
     TailedRows rows;
     rows.position = response.position();
     rows.next_position = response.next_position();
+    rows.traces = DecodeTraceContexts(response.traces());
     ASSIGN_OR_RETURN(rows.chunk, DecodeTransitionChunk(response.chunk()));
     return rows;
   }

@@ -53,6 +53,7 @@ absl::Status PolicyFeed::Adopt(const Snapshot& snapshot) {
                                                    ", this robot (", parts_.spec.environment_id, ") has ",
                                                    schema_hash_));
   }
+  const absl::Time start = absl::Now();
   auto policy = std::make_unique<LoopPolicy>();
   ASSIGN_OR_RETURN(policy->network, MlpPolicy::Create(snapshot.payload, parts_.spec.observation_size,
                                                       parts_.spec.action_size));
@@ -63,6 +64,7 @@ absl::Status PolicyFeed::Adopt(const Snapshot& snapshot) {
                  std::string(kept.message()));
   }
   version_.store(policy->version);
+  parts_.adopted(snapshot.metadata, start);
   parts_.offer(std::move(policy));
   return absl::OkStatus();
 }

@@ -24,6 +24,8 @@ class PolicyFeed {
     EnvironmentSpec spec;
     // Called with the payload before the loop gets the policy.
     std::function<absl::Status(uint64_t version, const std::string& payload)> keep;
+    // Called when it has passed all checks, right before the loop gets it; `start` is when they began.
+    std::function<void(const demorl::snapshot::v1::SnapshotMetadata& metadata, absl::Time start)> adopted;
     std::function<void(std::unique_ptr<LoopPolicy>)> offer;
   };
 

@@ -16,7 +16,9 @@
 #include "common/concurrency/stop_token.h"
 #include "common/robot/control/robot_loop.h"
 #include "common/robot/recording/tick_log.h"
+#include "common/tensor/trace_codec.h"
 #include "services/replay/replay_client.h"
+#include "services/robot_gateway/applied_traces.h"
 #include "services/robot_gateway/control_host.h"
 #include "services/robot_gateway/core/operator_desk.h"
 #include "services/robot_gateway/core/robot_setup.h"
@@ -58,6 +60,7 @@ class RobotGatewayComponent final : public ServiceComponent {
     uint64_t seed = 0;
     uint64_t start_count = 1;
     std::string data_dir;
+    TraceLog* trace_log = nullptr;
   };
 
   explicit RobotGatewayComponent(Parts parts);
@@ -87,6 +90,7 @@ class RobotGatewayComponent final : public ServiceComponent {
   TickLogHeader LogHeader() const;
   absl::Status OpenTickLog();
   std::unique_ptr<ReplayWriter> OpenWriter();
+  void OnAdopted(const demorl::snapshot::v1::SnapshotMetadata& metadata, absl::Time start);
   void AwaitMotorsOff(absl::Time deadline);
   void KeepHouse();
   void ReportTimings();
@@ -95,6 +99,7 @@ class RobotGatewayComponent final : public ServiceComponent {
   Parts parts_;
   OperatorPanel panel_;
   StateBoard board_;
+  AppliedTraces applied_traces_;
   SpscRing<TickRecord> records_;
   RobotLoop loop_;
   ControlHost host_;
@@ -129,6 +134,7 @@ size_t RingCapacity(absl::Duration control_period) {
 
 RobotGatewayComponent::RobotGatewayComponent(Parts parts)
     : parts_(std::move(parts)),
+      applied_traces_(parts_.trace_log),
       records_(RingCapacity(control_period())),
       loop_(LoopOptionsOf(parts_.setup, control_period()), LoopParts(), parts_.seed),
       host_({.period = control_period(), .realtime = RealtimeOptionsOf(parts_.setup)}, &loop_,
@@ -208,7 +214,12 @@ absl::Status RobotGatewayComponent::Prepare() {
       TransitionRecorder::Parts{.ticks = &records_,
                                 .log = tick_log_.get(),
                                 .spool = spool_.get(),
-                                .observe = [this](const TickRecord& record) { board_.Update(record); }});
+                                .observe =
+                                    [this](const TickRecord& record) {
+                                      board_.Update(record);
+                                      applied_traces_.OnTick(record);
+                                    },
+                                .trace_log = parts_.trace_log});
   uploader_ = std::make_unique<TransitionUploader>(
       TransitionUploader::Options{},
       TransitionUploader::Parts{.spool = spool_.get(), .delivery = delivery_.get(), .make_writer = [this] {
@@ -219,8 +230,16 @@ absl::Status RobotGatewayComponent::Prepare() {
       .spec = spec,
       .keep = [this](uint64_t version,
                      const std::string& payload) { return tick_log_->KeepPolicy(version, payload); },
+      .adopted = [this](const demorl::snapshot::v1::SnapshotMetadata& metadata,
+                        absl::Time start) { OnAdopted(metadata, start); },
       .offer = [this](std::unique_ptr<LoopPolicy> policy) { loop_.OfferPolicy(std::move(policy)); }});
   return absl::OkStatus();
+}
+
+void RobotGatewayComponent::OnAdopted(const demorl::snapshot::v1::SnapshotMetadata& metadata,
+                                      absl::Time start) {
+  parts_.metrics->policy_applied.Applied(PublishTime(metadata), absl::Now());
+  applied_traces_.Offered(metadata.version(), DecodeTraceContexts(metadata.traces()), start);
 }
 
 std::unique_ptr<ReplayWriter> RobotGatewayComponent::OpenWriter() {
@@ -435,7 +454,8 @@ absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeRobotGatewayOn(const Servi
       .metrics = std::make_unique<RobotGatewayMetrics>(*context.metrics, JointNames(setup)),
       .seed = seed,
       .start_count = context.start_count,
-      .data_dir = context.data_dir});
+      .data_dir = context.data_dir,
+      .trace_log = context.trace_log});
   RETURN_IF_ERROR(component->Prepare());
   return component;
 }

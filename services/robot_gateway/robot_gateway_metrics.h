@@ -4,13 +4,14 @@
 #include <string>
 #include <vector>
 
+#include "common/metrics/applied_metrics.h"
 #include "common/metrics/metrics.h"
 #include "common/robot/safety/robot_state.h"
 #include "common/robot/safety/safety_envelope.h"
 
 namespace demorl {
 
-// A gateway's instruments; filled by its housekeeping thread, never by the control loop.
+// A gateway's instruments; filled by its housekeeping and by the feed of policies, never by the control loop.
 struct RobotGatewayMetrics {
   RobotGatewayMetrics(Metrics& metrics, const std::vector<std::string>& joint_names)
       : ticks(metrics.GetCounter("demorl_gateway_ticks_total", "Control ticks run")),
@@ -22,6 +23,7 @@ struct RobotGatewayMetrics {
         policies_refused(metrics.GetCounter("demorl_gateway_policies_refused_total",
                                             "Policies for another robot or with non-finite weights")),
         policy_version(metrics.GetGauge("demorl_gateway_policy_version", "Version of the policy in use")),
+        policy_applied(metrics, "demorl_gateway_policy", "policy"),
         last_return(metrics.GetGauge("demorl_gateway_last_return", "Return of the last finished episode")),
         episodes(metrics.GetCounter("demorl_gateway_episodes_total", "Episodes finished")),
         spool_bytes(metrics.GetGauge("demorl_gateway_spool_bytes", "Bytes waiting for replay on disk")),
@@ -65,6 +67,7 @@ struct RobotGatewayMetrics {
   Histogram& compute_s;
   Counter& policies_refused;
   Gauge& policy_version;
+  AppliedMetrics policy_applied;
   Gauge& last_return;
   Counter& episodes;
   Gauge& spool_bytes;

@@ -1,12 +1,14 @@
 #include "services/robot_gateway/transition_recorder.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/tensor/transition_codec.h"
+#include "services/robot_gateway/applied_traces.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
@@ -86,6 +88,9 @@ bool TransitionRecorder::TakeTicks() {
 void TransitionRecorder::TakeTick(const TickRecord& record) {
   ++current_.ticks;
   builder_.Add(record);
+  if (chunk_start_ns_ == 0 && builder_.open_rows() > 0) {
+    chunk_start_ns_ = record.scheduled_ns;
+  }
   if (parts_.observe) {
     parts_.observe(record);
   }
@@ -118,19 +123,37 @@ void TransitionRecorder::CollectChunks() {
   for (Segment& segment : builder_.TakeSegments()) {
     row_waits_since_ = absl::InfiniteFuture();
     if (num_floats > 0 && num_floats + NumFloats(segment) > kMaxChunkFloats) {
-      AddChunk(chunk);
-      chunk.segments.clear();
+      AddChunk(std::exchange(chunk,
+                             {.observation_size = chunk.observation_size, .action_size = chunk.action_size}));
       num_floats = 0;
     }
     num_floats += NumFloats(segment);
     chunk.segments.push_back(std::move(segment));
   }
   if (!chunk.segments.empty()) {
-    AddChunk(chunk);
+    AddChunk(std::move(chunk));
+    chunk_start_ns_ = builder_.open_rows() > 0 ? newest_.scheduled_ns : 0;
   }
 }
 
-void TransitionRecorder::AddChunk(const TransitionChunk& chunk) {
+void TransitionRecorder::BeginTrace(TransitionChunk* chunk) {
+  chunk->trace = parts_.trace_log == nullptr ? std::nullopt : parts_.trace_log->StartTrace();
+  if (chunk->trace.has_value()) {
+    const Segment& first = chunk->segments.front();
+    parts_.trace_log->Add(
+        *chunk->trace, nullptr,
+        {.name = "collect",
+         .start = WallTime(chunk_start_ns_ == 0 ? newest_.scheduled_ns : chunk_start_ns_),
+         .end = WallTime(newest_.finished_ns),
+         .attributes = {{"rows", int64_t{chunk->num_rows()}},
+                        {"episode", static_cast<int64_t>(first.episode_id)},
+                        {"first_step", int64_t{first.first_step}},
+                        {"policy_version", static_cast<int64_t>(first.policy_versions.front())}}});
+  }
+}
+
+void TransitionRecorder::AddChunk(TransitionChunk chunk) {
+  BeginTrace(&chunk);
   waiting_.push_back({EncodeTransitionChunk(chunk).SerializeAsString(), chunk.num_rows()});
   waiting_bytes_ += static_cast<int64_t>(waiting_.back().payload.size());
   current_.rows_waiting += waiting_.back().rows;

@@ -14,6 +14,7 @@
 #include "common/robot/recording/segment_builder.h"
 #include "common/robot/recording/tick_log.h"
 #include "common/robot/recording/tick_record.h"
+#include "common/tracing/trace_log.h"
 #include "services/robot_gateway/drained_thread.h"
 
 namespace demorl {
@@ -40,6 +41,8 @@ class TransitionRecorder {
     RecordSpool* spool = nullptr;
     // Also sees each tick, on the recorder's thread; may be empty.
     std::function<void(const TickRecord&)> observe;
+    // May be null.
+    TraceLog* trace_log = nullptr;
   };
   struct Figures {
     int64_t ticks = 0;
@@ -82,7 +85,8 @@ class TransitionRecorder {
   void TakeTick(const TickRecord& record);
   void CloseOldSegment(absl::Time now);
   void CollectChunks();
-  void AddChunk(const TransitionChunk& chunk);
+  void AddChunk(TransitionChunk chunk);
+  void BeginTrace(TransitionChunk* chunk);
   // Whether nothing is left.
   bool SpoolWaiting();
   void Publish();
@@ -98,6 +102,8 @@ class TransitionRecorder {
   absl::Time row_waits_since_ = absl::InfiniteFuture();
   Figures current_;
   TickRecord newest_;
+  // Schedule of the first tick of the rows that are in no chunk yet; 0 without any.
+  int64_t chunk_start_ns_ = 0;
 
   mutable absl::Mutex mutex_;
   Figures figures_ ABSL_GUARDED_BY(mutex_);

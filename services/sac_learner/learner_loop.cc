@@ -183,6 +183,8 @@ absl::Status LearnerLoop::UpdateOnce(const SampledBatch& sampled) {
   }
   RETURN_IF_ERROR(metrics.status());
   Report(*metrics, duration);
+  parts_.metrics->batch_age_s.Observe(absl::ToDoubleSeconds(sampled.mean_age));
+  KeepTrace(sampled, duration);
   if (learner.num_updates() % parts_.config.sac().publish_interval_updates() == 0) {
     Offer();
   }
@@ -190,6 +192,20 @@ absl::Status LearnerLoop::UpdateOnce(const SampledBatch& sampled) {
     WriteCheckpoint().status().IgnoreError();  // counted and logged; training goes on
   }
   return absl::OkStatus();
+}
+
+void LearnerLoop::KeepTrace(const SampledBatch& sampled, absl::Duration duration) {
+  if (sampled.traces.empty()) {
+    return;
+  }
+  const absl::Time now = absl::Now();
+  KeepTraces(AddChildSpans(parts_.trace_log, sampled.traces,
+                           {.name = "update",
+                            .start = now - duration,
+                            .end = now,
+                            .attributes = {{"update", trainee_.learner->num_updates()},
+                                           {"rows", int64_t{sampled.batch.num_rows}}}}),
+             &traces_);
 }
 
 void LearnerLoop::Offer() {
@@ -202,7 +218,8 @@ void LearnerLoop::Offer() {
                     .value = trainee_.learner->ValueTensors(),
                     .learner_step = trainee_.learner->num_updates(),
                     .environment_rows = trainee_.environment_rows,
-                    .dynamics_version = trainee_.dynamics_version});
+                    .dynamics_version = trainee_.dynamics_version,
+                    .traces = std::exchange(traces_, {})});
 }
 
 absl::StatusOr<std::string> LearnerLoop::WriteCheckpoint() {

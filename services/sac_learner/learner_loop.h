@@ -14,6 +14,7 @@
 #include "common/base/checkpoint_store.h"
 #include "common/rpc/worker_loop.h"
 #include "common/tensor/environment_spec.h"
+#include "common/tracing/trace_log.h"
 #include "demorl/config/v1/run.pb.h"
 #include "services/replay/replay_client.h"
 #include "services/sac_learner/core/sac_learner.h"
@@ -52,6 +53,8 @@ class LearnerLoop final : public WorkerLoop {
     // May be null: no checkpoints.
     std::unique_ptr<CheckpointStore> checkpoints;
     SacLearnerMetrics* metrics = nullptr;
+    // May be null.
+    TraceLog* trace_log = nullptr;
   };
 
   explicit LearnerLoop(Parts parts);
@@ -67,6 +70,7 @@ class LearnerLoop final : public WorkerLoop {
 
   absl::StatusOr<SampledBatch> NextBatch();
   absl::Status UpdateOnce(const SampledBatch& sampled);
+  void KeepTrace(const SampledBatch& sampled, absl::Duration duration);
   void Offer();
   void AdaptShares(int64_t environment_rows);
   void Report(const SacMetrics& metrics, absl::Duration duration);
@@ -78,6 +82,8 @@ class LearnerLoop final : public WorkerLoop {
   std::unique_ptr<BatchSampler> sampler_;
   std::vector<TableShare> shares_;
   int64_t skipped_reported_ = 0;
+  // Of what was learned since the last offer.
+  std::vector<TraceContext> traces_;
   int64_t window_updates_ = 0;
   absl::Duration window_start_;
 

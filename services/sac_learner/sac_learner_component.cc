@@ -56,10 +56,11 @@ class SacLearnerComponent final : public WorkerLoopComponent {
       return std::make_unique<SnapshotPublisher>(
           [this](demorl::snapshot::v1::SnapshotMetadata metadata, const std::string& payload,
                  absl::Time deadline) { return snapshots_.Publish(std::move(metadata), payload, deadline); },
-          BaseMetadata(context_, environment), &metrics_);
+          BaseMetadata(context_, environment), &metrics_, context_.trace_log);
     };
     parts.checkpoints = std::move(store);
     parts.metrics = &metrics_;
+    parts.trace_log = context_.trace_log;
     HostLoop(std::make_unique<LearnerLoop>(std::move(parts)));
     return absl::OkStatus();
   }

@@ -24,6 +24,10 @@ struct SacLearnerMetrics {
                                                "Checkpoints passed over at start because they are damaged")),
         update_s(metrics.GetHistogram("demorl_sac_learner_update_seconds", "Duration of an update",
                                       {0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 1})),
+        batch_age_s(metrics.GetHistogram(
+            "demorl_sac_learner_batch_age_seconds",
+            "Mean time since the rows from D_ENV of an update's batch were taken in, or since replay's start",
+            {0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000})),
         critic_loss(metrics.GetGauge("demorl_sac_learner_critic_loss",
                                      "Sum over the q functions of half their mean squared error")),
         policy_loss(metrics.GetGauge("demorl_sac_learner_policy_loss", "Loss of the policy")),
@@ -47,6 +51,7 @@ struct SacLearnerMetrics {
   Counter& checkpoint_failures;
   Counter& damaged_checkpoints;
   Histogram& update_s;
+  Histogram& batch_age_s;
   Gauge& critic_loss;
   Gauge& policy_loss;
   Gauge& entropy_temperature;

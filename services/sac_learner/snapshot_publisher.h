@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -13,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/policy/safetensors.h"
+#include "common/tracing/trace_log.h"
 #include "demorl/snapshot/v1/snapshot_service.pb.h"
 #include "services/sac_learner/sac_learner_metrics.h"
 
@@ -25,6 +27,8 @@ struct SnapshotPair {
   int64_t learner_step = 0;
   int64_t environment_rows = 0;
   uint64_t dynamics_version = 0;
+  // Of what it is the first to have learned from.
+  std::vector<TraceContext> traces;
 };
 
 // Publishes snapshots on a thread of its own, so that a slow or absent store never holds up training: one
@@ -34,9 +38,10 @@ class SnapshotPublisher {
   using PublishFunction = std::function<absl::StatusOr<uint64_t>(
       demorl::snapshot::v1::SnapshotMetadata metadata, const std::string& payload, absl::Time deadline)>;
 
-  // `base` holds what both kinds share: sizes, schema hash, config hash. Starts the thread.
+  // `base` holds what both kinds share: sizes, schema hash, config hash. `trace_log` may be null. Starts the
+  // thread.
   SnapshotPublisher(PublishFunction publish, demorl::snapshot::v1::SnapshotMetadata base,
-                    SacLearnerMetrics* metrics);
+                    SacLearnerMetrics* metrics, TraceLog* trace_log = nullptr);
   ~SnapshotPublisher();
 
   SnapshotPublisher(const SnapshotPublisher&) = delete;
@@ -56,10 +61,14 @@ class SnapshotPublisher {
  private:
   void Run();
   absl::Status PublishPair(const SnapshotPair& pair, absl::Time deadline);
+  absl::StatusOr<uint64_t> PublishPolicy(const SnapshotPair& pair, uint64_t parent, absl::Time deadline);
+  absl::StatusOr<uint64_t> PublishOne(demorl::snapshot::v1::SnapshotMetadata metadata,
+                                      const SnapshotPair& pair, const TensorFile& file, absl::Time deadline);
 
   const PublishFunction publish_;
   const demorl::snapshot::v1::SnapshotMetadata base_;
   SacLearnerMetrics* const metrics_;
+  TraceLog* const trace_log_;
   mutable absl::Mutex mutex_;
   std::optional<SnapshotPair> slot_ ABSL_GUARDED_BY(mutex_);
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;

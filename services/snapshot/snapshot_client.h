@@ -25,6 +25,12 @@ struct Snapshot {
 demorl::snapshot::v1::SnapshotMetadata MakeSnapshotMetadata(const EnvironmentSpec& environment,
                                                             const std::string& config_hash);
 
+// When the store took it in.
+inline absl::Time PublishTime(const demorl::snapshot::v1::SnapshotMetadata& metadata) {
+  return absl::FromUnixSeconds(metadata.create_time().seconds()) +
+         absl::Nanoseconds(metadata.create_time().nanos());
+}
+
 // Follows the newest version of one kind in the background; reconnects by itself. Thread-safe.
 class SnapshotWatch {
  public:

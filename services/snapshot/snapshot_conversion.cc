@@ -1,9 +1,12 @@
 #include "services/snapshot/snapshot_conversion.h"
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/tensor/trace_codec.h"
+#include "common/tracing/trace_log.h"
 #include "google/protobuf/util/time_util.h"
 
 namespace demorl {
@@ -57,6 +60,8 @@ absl::StatusOr<SnapshotInfo> InfoFromProto(const proto::SnapshotMetadata& metada
   if (metadata.has_evaluation_return()) {
     info.evaluation_return = metadata.evaluation_return();
   }
+  info.traces = DecodeTraceContexts(metadata.traces());
+  info.traces.resize(std::min(info.traces.size(), kMaxWaitingTraces));
   return info;
 }
 
@@ -81,6 +86,7 @@ proto::SnapshotMetadata InfoToProto(const SnapshotInfo& info) {
   if (info.evaluation_return.has_value()) {
     metadata.set_evaluation_return(*info.evaluation_return);
   }
+  EncodeTraceContexts(info.traces, metadata.mutable_traces());
   return metadata;
 }
 

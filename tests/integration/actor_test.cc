@@ -69,7 +69,7 @@ class ActorTest : public ::testing::Test {
   void Host(const ComponentFactory& factory, const std::string& data_dir, Hosted* hosted) {
     ASSERT_OK_AND_ASSIGN(
         hosted->context,
-        MakeHostedContext(config_, data_dir, metrics_.get(),
+        MakeHostedContext(config_, "actor", data_dir, metrics_.get(),
                           replay_.runner == nullptr ? nullptr : replay_.runner->InProcessChannel(),
                           snapshot_.runner == nullptr ? nullptr : snapshot_.runner->InProcessChannel()));
     ASSERT_OK_AND_ASSIGN(hosted->component, factory(hosted->context.context));
@@ -263,7 +263,7 @@ TEST_F(ActorTest, RefusesAReplayOfAnotherRun) {
 TEST_F(ActorTest, NeedsTheAddressesOfReplayAndSnapshot) {
   FillDefaults(&config_);
   HostedContext hosted;
-  ASSERT_OK_AND_ASSIGN(hosted, MakeHostedContext(config_, "", metrics_.get(), nullptr, nullptr));
+  ASSERT_OK_AND_ASSIGN(hosted, MakeHostedContext(config_, "actor", "", metrics_.get(), nullptr, nullptr));
   EXPECT_THAT(MakeActorComponent(hosted.context),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("services.replay")));
 }

@@ -143,9 +143,17 @@ def lint_variables(dashboard):
     if [variable["name"] for variable in variables] != VARIABLES:
         return [f"its variables are not {', '.join(VARIABLES)}"]
     found = []
+    source = variables[0]
+    if (source.get("type"), source.get("query"), source.get("label")) != ("datasource", "prometheus", "Data source"):
+        found.append("variable datasource does not choose a Prometheus under the label 'Data source'")
     for variable in variables[1:]:
+        name = variable["name"]
         if variable.get("datasource") != DATASOURCE or variable.get("refresh") != 2:
-            found.append(f"variable {variable['name']} does not ask the chosen data source at each change of time")
+            found.append(f"variable {name} does not ask the chosen data source at each change of time")
+        if variable.get("label") != name.capitalize() or not variable.get("multi") or variable.get("allValue") != ".+":
+            found.append(f"variable {name} needs its label, several values and '.+' for all of them")
+        if not re.fullmatch(rf"label_values\(up\{{[^}}]*\}}, {name}\)", variable.get("query", {}).get("query", "")):
+            found.append(f"variable {name} is not filled with that label of up")
     return found
 
 

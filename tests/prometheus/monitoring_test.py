@@ -73,6 +73,12 @@ class MonitoringTest(unittest.TestCase):
         self.assert_flags("uid is", lambda board, _: board.update(uid="other"))
         self.assert_flags("schemaVersion", lambda board, _: board.update(schemaVersion=16))
         self.assert_flags("variables are not", lambda board, _: board["templating"]["list"].pop())
+        def variable(board, index):
+            return board["templating"]["list"][index]
+        self.assert_flags("does not choose a Prometheus", lambda board, _: variable(board, 0).update(query="loki"))
+        self.assert_flags("does not ask the chosen data source", lambda board, _: variable(board, 2).update(refresh=1))
+        self.assert_flags("needs its label, several", lambda board, _: variable(board, 2).update(multi=False))
+        self.assert_flags("not filled with that label", lambda board, _: variable(board, 3).update(query={"query": "up"}))
         self.assert_flags("same id", lambda board, panel: panel.update(id=1))
 
     def test_rules_and_alerts_keep_the_rules(self):

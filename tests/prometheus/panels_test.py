@@ -38,7 +38,8 @@ def with_values(expression):
 
 class PanelsTest(ScrapedRunTest):
     def test_every_panel_has_data_or_a_reason(self):
-        targets = self.start_up("simulated", SIMULATED, *SMALL, "--algorithm", "mdemorl") + self.start_robot()
+        targets = self.start_up("simulated", SIMULATED, *SMALL, "--algorithm", "mdemorl",
+                                "--set", f"tracing.directory={self.folder / 'traces'}") + self.start_robot()
         self.prometheus = Prometheus(self.folder, targets)
         for sign in ("demorl_mpc_rollout_rounds_total > 0", "demorl_actor_last_return != 0",
                      "demorl_gateway_episodes_total > 0", "demorl_gateway_policy_version > 0"):

@@ -63,9 +63,9 @@ absl::Status LocalServices::StartService(const std::string& service, RunConfig* 
   auto hosted = std::make_unique<Hosted>();
   hosted->name = service;
   const std::filesystem::path data_dir = folder_ / ServiceFolder(service);
-  ASSIGN_OR_RETURN(hosted->context,
-                   MakeHostedContext(*config, data_dir.string(), metrics_.get(), Find(channels_, "replay"),
-                                     Find(channels_, "snapshot"), Find(channels_, "mpc_rollout")));
+  ASSIGN_OR_RETURN(hosted->context, MakeHostedContext(*config, service, data_dir.string(), metrics_.get(),
+                                                      Find(channels_, "replay"), Find(channels_, "snapshot"),
+                                                      Find(channels_, "mpc_rollout")));
   ASSIGN_OR_RETURN(hosted->component, FactoryOf(service)(hosted->context.context));
   ASSIGN_OR_RETURN(
       hosted->runner,

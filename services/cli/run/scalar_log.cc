@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <initializer_list>
+#include <optional>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -12,7 +13,16 @@ namespace demorl {
 
 struct ScalarLog::Impl {
   std::filesystem::path folder;
-  std::unique_ptr<EventFileWriter> writer;
+  std::unique_ptr<EventFileWriter> writer = nullptr;
+  // The first row that this process has logged.
+  std::optional<ProgressRow> first = std::nullopt;
+
+  // NaN at first.
+  double StepsPerSecond(const ProgressRow& row) {
+    first = first.has_value() ? first : row;
+    return static_cast<double>(row.environment_steps - first->environment_steps) /
+           (row.wall_s - first->wall_s);
+  }
 
   // Adds the figures that are known.
   absl::Status Add(int64_t step, std::initializer_list<std::pair<const char*, double>> scalars) {
@@ -29,11 +39,18 @@ struct ScalarLog::Impl {
   }
 };
 
-ScalarLog::ScalarLog(std::filesystem::path folder) : impl_(new Impl{std::move(folder), nullptr}) {}
+ScalarLog::ScalarLog(std::filesystem::path folder) : impl_(new Impl{.folder = std::move(folder)}) {}
 ScalarLog::~ScalarLog() = default;
 
 absl::Status ScalarLog::AddProgress(const ProgressRow& row) {
+  const double steps_per_second = impl_->StepsPerSecond(row);
   return impl_->Add(row.environment_steps, {{"rollout/ep_rew_mean", row.episode_return},
+                                            {"charts/episodic_return", row.episode_return},
+                                            {"charts/SPS", steps_per_second},
+                                            {"losses/qf_loss", row.critic_loss},
+                                            {"losses/actor_loss", row.policy_loss},
+                                            {"losses/alpha", row.entropy_temperature},
+                                            {"time/fps", steps_per_second},
                                             {"train/n_updates", static_cast<double>(row.updates)},
                                             {"train/critic_loss", row.critic_loss},
                                             {"train/actor_loss", row.policy_loss},

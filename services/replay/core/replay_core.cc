@@ -20,9 +20,10 @@ constexpr char kEnvironmentTable[] = "env";
 
 absl::StatusOr<std::unique_ptr<ReplayCore>> ReplayCore::Create(const ReplayOptions& options,
                                                                const Clock& clock, Metrics* metrics,
-                                                               std::unique_ptr<KvStore> store) {
+                                                               std::unique_ptr<KvStore> store,
+                                                               TraceLog* trace_log) {
   RETURN_IF_ERROR(ValidateReplayOptions(options));
-  std::unique_ptr<ReplayCore> core(new ReplayCore(options, clock, metrics, std::move(store)));
+  std::unique_ptr<ReplayCore> core(new ReplayCore(options, clock, metrics, std::move(store), trace_log));
   if (core->store_ != nullptr) {
     RETURN_IF_ERROR(core->Load());
     CommitSource* source = core.get();
@@ -32,8 +33,8 @@ absl::StatusOr<std::unique_ptr<ReplayCore>> ReplayCore::Create(const ReplayOptio
 }
 
 ReplayCore::ReplayCore(const ReplayOptions& options, const Clock& clock, Metrics* metrics,
-                       std::unique_ptr<KvStore> store)
-    : options_(options), clock_(clock), store_(std::move(store)) {
+                       std::unique_ptr<KvStore> store, TraceLog* trace_log)
+    : options_(options), clock_(clock), store_(std::move(store)), trace_log_(trace_log) {
   for (const TableOptions& table : options_.tables) {
     TableEntry entry;
     entry.table = std::make_unique<Table>(table, options_.seed);
@@ -168,17 +169,44 @@ absl::Status ReplayCore::AppendLocked(const WriterHandle& handle, uint64_t seque
     writer->rows_quarantined += count;
     entry.instruments->Quarantined(reason, static_cast<double>(count));
   }
+  const auto first_key = static_cast<uint64_t>(table.rows_inserted());
   InsertSegments(writer, handle.index, segments);
   writer->accepted_sequence = sequence;
+  TakenChunk taken = TakeTrace(writer->table, first_key, chunk);
   if (IsDurable(writer->table)) {
-    pending_.chunk_times.emplace_back(writer->table, clock_.Now());
+    pending_.chunks.push_back(std::move(taken));
     MarkWriter(handle.index);
     MarkTable(writer->table);
   } else {
     writer->durable_sequence = sequence;
+    AddAppendSpan(taken);
   }
   UpdateFigures(entry);
   return absl::OkStatus();
+}
+
+ReplayCore::TakenChunk ReplayCore::TakeTrace(size_t table, uint64_t first_key, const TransitionChunk& chunk) {
+  TableEntry& entry = tables_[table];
+  const auto end = static_cast<uint64_t>(entry.table->rows_inserted());
+  TakenChunk taken{.table = table, .time = clock_.Now(), .rows = static_cast<int64_t>(end - first_key)};
+  if (chunk.trace.has_value() && end > first_key) {
+    taken.parent = chunk.trace;
+    taken.span = trace_log_ == nullptr ? *chunk.trace : trace_log_->NewChild(*chunk.trace);
+    taken.start = absl::Now();
+    entry.traced.Add(first_key, end, taken.span);
+  }
+  return taken;
+}
+
+// From the moment it was taken in until now.
+void ReplayCore::AddAppendSpan(const TakenChunk& chunk) const {
+  if (chunk.parent.has_value() && trace_log_ != nullptr) {
+    trace_log_->Add(chunk.span, &*chunk.parent,
+                    {.name = "append",
+                     .start = chunk.start,
+                     .end = absl::Now(),
+                     .attributes = {{"table", options_.tables[chunk.table].name}, {"rows", chunk.rows}}});
+  }
 }
 
 void ReplayCore::InsertSegments(Writer* writer, uint32_t writer_index, const std::vector<Segment>& segments) {
@@ -192,7 +220,7 @@ void ReplayCore::InsertSegments(Writer* writer, uint32_t writer_index, const std
     auto packed = std::make_shared<const PackedSegment>(segment, table.environment()->observation_size,
                                                         table.environment()->action_size, origin);
     writer->episodes += packed->ends_episode() ? 1 : 0;
-    const std::optional<uint64_t> first_key = table.Insert(packed);
+    const std::optional<uint64_t> first_key = table.Insert(packed, clock_.Now());
     if (first_key.has_value() && IsDurable(writer->table)) {
       pending_.segments.push_back({writer->table, {std::move(packed), *first_key}});
     }
@@ -260,6 +288,7 @@ absl::StatusOr<std::optional<RowsRead>> ReplayCore::ReadRows(const std::string& 
   RowsRead rows;
   rows.position = slice.position;
   rows.next_position = slice.position + static_cast<uint64_t>(slice.num_rows);
+  rows.traces = tables_[index].traced.BeginningIn(rows.position, rows.next_position);
   rows.chunk = {.observation_size = table.environment()->observation_size,
                 .action_size = table.environment()->action_size,
                 .segments = std::move(slice.segments)};

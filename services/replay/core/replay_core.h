@@ -20,12 +20,14 @@
 #include "common/tensor/environment_spec.h"
 #include "common/tensor/table_share.h"
 #include "common/tensor/transition_chunk.h"
+#include "common/tracing/trace_log.h"
 #include "services/replay/core/group_commit.h"
 #include "services/replay/core/kv_store.h"
 #include "services/replay/core/planning_rounds.h"
 #include "services/replay/core/quarantine.h"
 #include "services/replay/core/replay_options.h"
 #include "services/replay/core/table.h"
+#include "services/replay/core/traced_rows.h"
 
 namespace demorl {
 
@@ -79,12 +81,18 @@ struct DrawnBatch {
   std::vector<int64_t> table_sizes;
   // The newest behind the planned rows; 0 without any.
   uint64_t dynamics_version = 0;
+  // Of traced chunks whose rows are drawn for the first time.
+  std::vector<TraceContext> traces;
+  // Of the first table's rows, since they were taken in or restored.
+  absl::Duration mean_age;
 };
 
 struct RowsRead {
   uint64_t position = 0;
   uint64_t next_position = 0;
   TransitionChunk chunk;
+  // Of traced chunks that begin in these rows.
+  std::vector<TraceContext> traces;
 };
 
 struct TableSummary {
@@ -147,12 +155,13 @@ class TableInstruments;
 // the same seed and the same calls draw the same batches, also across SaveState and RestoreState.
 class ReplayCore : private CommitSource {
  public:
-  // `metrics` and `store` may be null (everything in memory). Clock and metrics outlive the core.
-  // INVALID_ARGUMENT as ValidateReplayOptions; with a store also FAILED_PRECONDITION if it belongs to another
-  // run or to tables that are not configured, and DATA_LOSS.
+  // `metrics`, `store` (everything in memory) and `trace_log` may be null. Clock, metrics and log outlive the
+  // core. INVALID_ARGUMENT as ValidateReplayOptions; with a store also FAILED_PRECONDITION if it belongs to
+  // another run or to tables that are not configured, and DATA_LOSS.
   static absl::StatusOr<std::unique_ptr<ReplayCore>> Create(const ReplayOptions& options, const Clock& clock,
                                                             Metrics* metrics,
-                                                            std::unique_ptr<KvStore> store = nullptr);
+                                                            std::unique_ptr<KvStore> store = nullptr,
+                                                            TraceLog* trace_log = nullptr);
   ~ReplayCore() override;
   ReplayCore(const ReplayCore&) = delete;
   ReplayCore& operator=(const ReplayCore&) = delete;
@@ -249,6 +258,7 @@ class ReplayCore : private CommitSource {
   struct TableEntry {
     std::unique_ptr<Table> table;
     std::unique_ptr<TableInstruments> instruments;
+    TracedRows traced;
     WaitingTime waiting_samplers;
     WaitingTime waiting_writers;
     // None before the first claim.
@@ -274,6 +284,17 @@ class ReplayCore : private CommitSource {
     bool simulated = true;
     int open_connections = 0;
   };
+  // A chunk that was taken in, until it is durable.
+  struct TakenChunk {
+    size_t table = 0;
+    absl::Duration time;
+    int64_t rows = 0;
+    // Where it is traced: the span in which it was collected, and that of its append, which begins at
+    // `start`.
+    std::optional<TraceContext> parent = {};
+    TraceContext span = {};
+    absl::Time start = {};
+  };
   // What the store does not have yet.
   struct PendingSegment {
     size_t table = 0;
@@ -283,15 +304,14 @@ class ReplayCore : private CommitSource {
     std::vector<PendingSegment> segments;
     std::set<uint32_t> writers;
     std::set<size_t> tables;
-    // Table and time of each chunk.
-    std::vector<std::pair<size_t, absl::Duration>> chunk_times;
+    std::vector<TakenChunk> chunks;
   };
   // What the group under way makes durable.
   struct Committing {
     uint64_t ticket = 0;
     std::map<uint32_t, uint64_t> writer_sequences;
     std::map<size_t, int64_t> table_rows;
-    std::vector<std::pair<size_t, absl::Duration>> chunk_times;
+    std::vector<TakenChunk> chunks;
   };
   struct DurabilityWaiter {
     uint64_t ticket = 0;
@@ -303,8 +323,17 @@ class ReplayCore : private CommitSource {
     std::vector<int64_t> table_sizes;
   };
 
+  // Rows drawn, before their columns are gathered; of `batch` what the core knows of them.
+  struct Drawing {
+    DrawnBatch batch;
+    std::vector<DrawnRow> rows;
+    int64_t rows_of_first = 0;
+    // Of the first table.
+    TableInstruments* instruments = nullptr;
+  };
+
   ReplayCore(const ReplayOptions& options, const Clock& clock, Metrics* metrics,
-             std::unique_ptr<KvStore> store);
+             std::unique_ptr<KvStore> store, TraceLog* trace_log);
 
   // CommitSource
   std::vector<KvChange> CollectChanges() override;
@@ -326,10 +355,15 @@ class ReplayCore : private CommitSource {
   absl::StatusOr<Writer*> FindWriter(const WriterHandle& handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AppendLocked(const WriterHandle& handle, uint64_t sequence, const TransitionChunk& chunk,
                             int64_t malformed_rows) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is to be known of a chunk that was just inserted; `first_key` is that of its first row.
+  TakenChunk TakeTrace(size_t table, uint64_t first_key, const TransitionChunk& chunk)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddAppendSpan(const TakenChunk& chunk) const;
   void InsertSegments(Writer* writer, uint32_t writer_index, const std::vector<Segment>& segments)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int64_t EnvironmentRows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropAgedRows() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<Drawing> DrawRows(const BatchSpec& spec) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<DrawPlan> PlanDraw(const BatchSpec& spec) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckMinRows(const BatchSpec& spec, size_t share, const Table& table) const;
   absl::Status CheckLimiter(const BatchSpec& spec, TableEntry& first) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -348,6 +382,7 @@ class ReplayCore : private CommitSource {
   const ReplayOptions options_;
   const Clock& clock_;
   const std::unique_ptr<KvStore> store_;
+  TraceLog* const trace_log_;
   std::function<void()> listener_;
 
   mutable absl::Mutex mutex_;

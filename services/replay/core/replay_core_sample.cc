@@ -62,6 +62,23 @@ TransitionBatch Gather(const std::vector<DrawnRow>& rows) {
   return batch;
 }
 
+// Of the first `count` rows.
+absl::Duration MeanAge(const std::vector<DrawnRow>& rows, int64_t count, absl::Duration now) {
+  absl::Duration sum;
+  for (int64_t i = 0; i < count; ++i) {
+    sum += now - rows[static_cast<size_t>(i)].inserted;
+  }
+  return count == 0 ? sum : sum / count;
+}
+
+std::vector<uint64_t> KeysFrom(const std::vector<DrawnRow>& rows, size_t begin) {
+  std::vector<uint64_t> keys;
+  for (size_t i = begin; i < rows.size(); ++i) {
+    keys.push_back(rows[i].key);
+  }
+  return keys;
+}
+
 uint64_t NewestDynamics(const std::vector<DrawnRow>& rows) {
   uint64_t newest = 0;
   for (const DrawnRow& row : rows) {
@@ -78,39 +95,61 @@ absl::StatusOr<DrawnBatch> ReplayCore::TrySample(const BatchSpec& spec) {
   }
   RETURN_IF_ERROR(CheckComposition(spec));
   const absl::Duration start = clock_.Now();
-  DrawnBatch drawn;
-  std::vector<DrawnRow> rows;
-  TableInstruments* instruments = nullptr;
+  Drawing drawing;
   {
     absl::MutexLock lock(&mutex_);
-    if (closed_) {
-      return absl::CancelledError("replay is closed");
-    }
-    if (paused_) {
-      return absl::UnavailableError("replay is paused");
-    }
-    ASSIGN_OR_RETURN(DrawPlan plan, PlanDraw(spec));
-    for (auto& [entry, count] : plan.draws) {
-      entry->table->Draw(count, &rows);
-      entry->instruments->Sampled(static_cast<double>(count));
-      MarkTable(static_cast<size_t>(entry - tables_.data()), /*lazily=*/true);
-    }
-    TableEntry& first = *plan.draws.front().first;
-    if (spec.counts_as_update) {
-      first.table->limiter().CountUpdate();
-      UpdateFigures(first);
-    }
-    drawn.rows_inserted = first.table->rows_inserted();
-    drawn.table_sizes = std::move(plan.table_sizes);
-    instruments = first.instruments.get();
+    ASSIGN_OR_RETURN(drawing, DrawRows(spec));
   }
   if (spec.counts_as_update) {
     NotifyChange();
   }
-  drawn.batch = Gather(rows);
-  drawn.dynamics_version = NewestDynamics(rows);
-  instruments->SampleTook(absl::ToDoubleSeconds(clock_.Now() - start));
+  DrawnBatch drawn = std::move(drawing.batch);
+  drawn.batch = Gather(drawing.rows);
+  drawn.dynamics_version = NewestDynamics(drawing.rows);
+  const absl::Duration end = clock_.Now();
+  drawn.mean_age = MeanAge(drawing.rows, drawing.rows_of_first, end);
+  drawing.instruments->SampleTook(absl::ToDoubleSeconds(end - start));
+  if (!drawn.traces.empty()) {
+    const absl::Time now = absl::Now();
+    drawn.traces = AddChildSpans(trace_log_, drawn.traces,
+                                 {.name = "sample",
+                                  .start = now - (end - start),
+                                  .end = now,
+                                  .attributes = {{"rows", int64_t{drawn.batch.num_rows}},
+                                                 {"mean_age_s", absl::ToDoubleSeconds(drawn.mean_age)}}});
+  }
   return drawn;
+}
+
+absl::StatusOr<ReplayCore::Drawing> ReplayCore::DrawRows(const BatchSpec& spec) {
+  if (closed_) {
+    return absl::CancelledError("replay is closed");
+  }
+  if (paused_) {
+    return absl::UnavailableError("replay is paused");
+  }
+  ASSIGN_OR_RETURN(DrawPlan plan, PlanDraw(spec));
+  Drawing drawing;
+  for (auto& [entry, count] : plan.draws) {
+    const size_t begin = drawing.rows.size();
+    entry->table->Draw(count, &drawing.rows);
+    if (entry->traced.AwaitsDraw(spec.counts_as_update)) {
+      KeepTraces(entry->traced.TakeDrawn(KeysFrom(drawing.rows, begin), spec.counts_as_update),
+                 &drawing.batch.traces);
+    }
+    entry->instruments->Sampled(static_cast<double>(count));
+    MarkTable(static_cast<size_t>(entry - tables_.data()), /*lazily=*/true);
+  }
+  TableEntry& first = *plan.draws.front().first;
+  if (spec.counts_as_update) {
+    first.table->limiter().CountUpdate();
+    UpdateFigures(first);
+  }
+  drawing.rows_of_first = plan.draws.front().second;
+  drawing.instruments = first.instruments.get();
+  drawing.batch.rows_inserted = first.table->rows_inserted();
+  drawing.batch.table_sizes = std::move(plan.table_sizes);
+  return drawing;
 }
 
 absl::StatusOr<ReplayCore::DrawPlan> ReplayCore::PlanDraw(const BatchSpec& spec) {

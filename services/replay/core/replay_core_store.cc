@@ -75,7 +75,7 @@ std::vector<KvChange> ReplayCore::CollectChanges() {
   {
     absl::MutexLock lock(&mutex_);
     DropPendingOfRowsGone();
-    committing_ = {.ticket = ticket_, .chunk_times = std::move(pending_.chunk_times)};
+    committing_ = {.ticket = ticket_, .chunks = std::move(pending_.chunks)};
     segments = std::move(pending_.segments);
     for (const size_t table : pending_.tables) {
       ByteWriter meta;
@@ -144,10 +144,11 @@ void ReplayCore::OnCommitted() {
       tables_[table].durable_rows = rows;
     }
     const absl::Duration now = clock_.Now();
-    for (const auto& [table, time] : committing_.chunk_times) {
-      tables_[table].instruments->AppendAckTook(absl::ToDoubleSeconds(now - time));
+    for (const TakenChunk& chunk : committing_.chunks) {
+      tables_[chunk.table].instruments->AppendAckTook(absl::ToDoubleSeconds(now - chunk.time));
+      AddAppendSpan(chunk);
     }
-    committing_.chunk_times.clear();
+    committing_.chunks.clear();
     const auto waiting =
         std::partition(durability_waiters_.begin(), durability_waiters_.end(),
                        [this](const DurabilityWaiter& waiter)
@@ -289,7 +290,7 @@ absl::Status ReplayCore::LoadTable(size_t index) {
         const auto first_key = FromBigEndian<uint64_t>(key.substr(prefix.size()));
         absl::StatusOr<SegmentPtr> segment = PackedSegment::Decode(value);
         if (segment.ok()) {
-          entry.table->Restore(*std::move(segment), first_key);
+          entry.table->Restore(*std::move(segment), first_key, clock_.Now());
         } else {
           damage_.push_back(absl::StrCat("table '", name, "': rows from key ", first_key, ": ",
                                          segment.status().message()));

@@ -42,7 +42,7 @@ bool Table::IsOutdated(const PackedSegment& segment) const {
          segment.planning_round() + static_cast<uint64_t>(options_.retained_rounds) <= latest_round_;
 }
 
-std::optional<uint64_t> Table::Insert(SegmentPtr segment) {
+std::optional<uint64_t> Table::Insert(SegmentPtr segment, absl::Duration now) {
   const auto first_key = static_cast<uint64_t>(rows_inserted_);
   rows_inserted_ += segment->num_steps();
   episodes_ += segment->ends_episode() ? 1 : 0;
@@ -55,18 +55,18 @@ std::optional<uint64_t> Table::Insert(SegmentPtr segment) {
   if (IsOutdated(*segment)) {
     return std::nullopt;
   }
-  AddRows({std::move(segment), first_key});
+  AddRows({std::move(segment), first_key, now});
   while (size() > options_.max_rows) {
     PopFrontRow();
   }
   return first_key;
 }
 
-void Table::Restore(SegmentPtr segment, uint64_t first_key) {
+void Table::Restore(SegmentPtr segment, uint64_t first_key, absl::Duration now) {
   if (IsOutdated(*segment)) {
     return;
   }
-  AddRows({std::move(segment), first_key});
+  AddRows({std::move(segment), first_key, now});
   while (!rows_.empty() && key(0) < restore_from_key_) {
     PopFrontRow();
   }
@@ -99,8 +99,8 @@ void Table::Draw(int64_t count, std::vector<DrawnRow>* rows) {
     const Selection selection = selector_->Select(*this);
     const RowRef& row = rows_[static_cast<size_t>(selection.index)];
     const HeldSegment& held = SegmentOf(row);
-    rows->push_back(
-        {held.segment, static_cast<int>(row.step), held.first_key + row.step, selection.probability});
+    rows->push_back({held.segment, static_cast<int>(row.step), held.first_key + row.step,
+                     selection.probability, held.inserted});
   }
   rows_sampled_ += count;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "common/tensor/environment_spec.h"
 #include "services/replay/core/byte_codec.h"
 #include "services/replay/core/packed_segment.h"
@@ -25,6 +26,7 @@ struct DrawnRow {
   int step = 0;
   uint64_t key = 0;
   double probability = 0;
+  absl::Duration inserted;
 };
 
 // Rows in insertion order with consecutive keys, up to max_rows, older ones dropped by age, round or purge.
@@ -35,6 +37,8 @@ class Table final : private RowIndex {
     SegmentPtr segment;
     // Key of its step 0, whether or not that is still held.
     uint64_t first_key = 0;
+    // When it was taken in, or restored.
+    absl::Duration inserted;
   };
 
   Table(const TableOptions& options, uint64_t seed);
@@ -49,10 +53,10 @@ class Table final : private RowIndex {
 
   // Gives the rows the next keys. Rows of a round that is no longer retained get keys but are not held: null
   // then, or else the key of the first row. Drops what the ring and the rounds push out.
-  std::optional<uint64_t> Insert(SegmentPtr segment);
+  std::optional<uint64_t> Insert(SegmentPtr segment, absl::Duration now = absl::ZeroDuration());
 
   // For a start from the store: puts a segment back under its key. Segments come in order of their keys.
-  void Restore(SegmentPtr segment, uint64_t first_key);
+  void Restore(SegmentPtr segment, uint64_t first_key, absl::Duration now = absl::ZeroDuration());
 
   bool CanDraw(int64_t count) const { return selector_->CanSelect(*this, count); }
   void Draw(int64_t count, std::vector<DrawnRow>* rows);

@@ -4,10 +4,12 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/base/trace_context.h"
 
 namespace demorl {
 
@@ -46,6 +48,9 @@ struct SnapshotInfo {
   // Wall-clock label, microseconds since 1970; set by the store.
   int64_t create_time_us = 0;
   std::optional<double> evaluation_return;
+  // Of what it was learned from; not kept on disk, since nobody applies a version for the first time after a
+  // restart.
+  std::vector<TraceContext> traces = {};
 
   bool operator==(const SnapshotInfo&) const = default;
 };

@@ -10,10 +10,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/tensor/trace_codec.h"
 #include "gtest/gtest.h"
 #include "services/actor/core/environment_factory.h"
 #include "tests/fakes/fake_environment.h"
 #include "tests/fakes/fake_planner.h"
+#include "tests/fakes/fake_trace_log.h"
 #include "tests/fakes/policies.h"
 #include "tests/testing/status_matchers.h"
 
@@ -109,9 +111,10 @@ struct FakePolicies {
   absl::Mutex mutex;
   std::shared_ptr<const Snapshot> latest;
 
-  void Publish(uint64_t version, const TensorFile& tensors) {
+  void Publish(uint64_t version, const TensorFile& tensors, const std::vector<TraceContext>& traces = {}) {
     auto snapshot = std::make_shared<Snapshot>();
     snapshot->metadata.set_version(version);
+    EncodeTraceContexts(traces, snapshot->metadata.mutable_traces());
     snapshot->payload = EncodeSafetensors(tensors);
     absl::MutexLock lock(&mutex);
     latest = std::move(snapshot);
@@ -176,6 +179,7 @@ class CollectionLoopTest : public ::testing::Test {
       parts.delivery = *std::move(delivery);
     }
     parts.metrics = &metrics_;
+    parts.trace_log = trace_log_;
     return std::make_unique<CollectionLoop>(options, std::move(parts));
   }
 
@@ -216,6 +220,7 @@ class CollectionLoopTest : public ::testing::Test {
   FakePolicies policies_;
   std::unique_ptr<Metrics> registry_ = MakeLocalMetrics();
   ActorMetrics metrics_{*registry_};
+  TraceLog* trace_log_ = nullptr;
   uint64_t start_count_ = 0;
 };
 
@@ -232,6 +237,35 @@ TEST_F(CollectionLoopTest, CollectsExactlyTheStepsOfTheRunAndThenReportsThatItIs
   EXPECT_EQ(loop->Status().state, ComponentState::kDraining);
   for (const Segment& segment : segments) {
     EXPECT_FALSE(segment.truncated);
+  }
+}
+
+TEST_F(CollectionLoopTest, ChunksBeginTracesAndThoseOfAPolicyEndAtItsFirstStep) {
+  FakeTraceLog log;
+  trace_log_ = &log;
+  const TraceContext learned = {.trace_id = {200}, .span_id = {200}};
+  policies_.Publish(3, ConstantPolicy(3, 2, 0.5f), {learned});
+  const auto loop = Make({.environment_steps = 60, .learning_starts = 20, .max_run_ahead_steps = 25});
+  loop->Start();
+  ASSERT_TRUE(AwaitStatus(*loop, [](const auto& status) { return status.detail == "finished"; }));
+  ASSERT_OK(loop->Drain(Soon()));
+  std::vector<FakeTraceLog::Span> collected;
+  int num_applied = 0;
+  for (const FakeTraceLog::Span& span : log.spans()) {
+    EXPECT_LE(span.content.start, span.content.end);
+    if (span.content.name == "collect") {
+      EXPECT_FALSE(span.parent.has_value());
+      collected.push_back(span);
+    } else {
+      EXPECT_EQ(span.content.name, "apply");
+      EXPECT_EQ(span.parent, learned);
+      ++num_applied;
+    }
+  }
+  EXPECT_EQ(num_applied, 1);
+  ASSERT_EQ(collected.size(), table_.chunks.size());
+  for (size_t i = 0; i < collected.size(); ++i) {
+    EXPECT_EQ(table_.chunks[i].trace, collected[i].context);
   }
 }
 

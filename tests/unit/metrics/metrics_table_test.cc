@@ -99,6 +99,7 @@ What the services export for Prometheus at their `metrics_address`. Written by `
 |---|---|---|---|
 | `demorl_build_info` | gauge | service, revision | always 1; says what runs |
 | `demorl_service_state` | gauge | service, state | 1 for the state that the service is in: starting, running, paused, draining or unhealthy |
+| `demorl_trace_spans_total`, `demorl_trace_spans_dropped_total` | counter | | spans written to the trace file, and those it could not take; of a traced run |
 | `grpc_server_started_total`, `grpc_client_started_total` | counter | grpc_service, grpc_method | calls that have begun |
 | `grpc_server_handled_total`, `grpc_client_handled_total` | counter | the same, grpc_code | calls that have ended, by their status |
 | `grpc_server_handling_seconds`, `grpc_client_handling_seconds` | histogram | grpc_service, grpc_method | from the start of a call to its status; a stream is one call |

@@ -67,8 +67,8 @@ TEST_F(DataDirTest, AHostedContextCarriesFolderCountAndHash) {
   const auto metrics = MakeLocalMetrics();
   std::string hash;
   {
-    ASSERT_OK_AND_ASSIGN(const HostedContext hosted,
-                         MakeHostedContext(config, folder_.string(), metrics.get(), nullptr, nullptr));
+    ASSERT_OK_AND_ASSIGN(const HostedContext hosted, MakeHostedContext(config, "replay", folder_.string(),
+                                                                       metrics.get(), nullptr, nullptr));
     EXPECT_EQ(hosted.context.start_count, 1);
     EXPECT_EQ(hosted.context.data_dir, folder_.string());
     EXPECT_EQ(hosted.context.config.run_id(), "a");
@@ -76,14 +76,14 @@ TEST_F(DataDirTest, AHostedContextCarriesFolderCountAndHash) {
   }
   config.set_run_id("b");
   config.mutable_services()->mutable_replay()->set_address("elsewhere:1");
-  ASSERT_OK_AND_ASSIGN(const HostedContext again,
-                       MakeHostedContext(config, folder_.string(), metrics.get(), nullptr, nullptr));
+  ASSERT_OK_AND_ASSIGN(const HostedContext again, MakeHostedContext(config, "replay", folder_.string(),
+                                                                    metrics.get(), nullptr, nullptr));
   EXPECT_EQ(again.context.start_count, 2);
   EXPECT_EQ(again.context.config_hash, hash) << "where services run does not shape the result";
   config.set_seed(1);
   EXPECT_NE(RunConfigHash(config), hash);
   ASSERT_OK_AND_ASSIGN(const HostedContext memory,
-                       MakeHostedContext(config, "", metrics.get(), nullptr, nullptr));
+                       MakeHostedContext(config, "replay", "", metrics.get(), nullptr, nullptr));
   EXPECT_EQ(memory.data_dir, nullptr);
   EXPECT_EQ(memory.context.start_count, 1);
 }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "gtest/gtest.h"
+#include "tests/fakes/fake_trace_log.h"
 #include "tests/fakes/manual_clock.h"
 #include "tests/unit/replay/replay_test_data.h"
 
@@ -56,6 +57,57 @@ TEST(ReplayCoreTest, WaitingTimesGoOnWhileNothingHappens) {
   clock.now += absl::Seconds(5);
   core->DescribeAll();
   EXPECT_EQ(waiting.Value(), 10);
+}
+
+TEST(ReplayCoreTest, TellsHowOldTheRowsOfABatchAreOnAverage) {
+  ManualClock clock;
+  ASSERT_OK_AND_ASSIGN(const auto core, ReplayCore::Create(TestOptions(), clock, nullptr));
+  const WriterHandle writer = OpenTestWriter(core.get());
+  ASSERT_OK(core->Append(writer, 1, MakeChunk({MakeSegment(1, 0, 1)})));
+  clock.now += absl::Seconds(6);
+  ASSERT_OK(core->Append(writer, 2, MakeChunk({MakeSegment(1, 1, 1)})));
+  clock.now += absl::Seconds(2);
+  double old_rows = 0;
+  ASSERT_OK_AND_ASSIGN(const DrawnBatch drawn, core->TrySample({.shares = {{"env", 10}}}));
+  for (const uint64_t key : drawn.batch.keys) {
+    old_rows += key == 0 ? 1 : 0;
+  }
+  EXPECT_EQ(drawn.mean_age, absl::Seconds(2) + 0.1 * old_rows * absl::Seconds(6));
+}
+
+TEST(ReplayCoreTest, ATraceGoesOnWithTheFirstBatchAndWithEachReader) {
+  FakeTraceLog log;
+  ASSERT_OK_AND_ASSIGN(const auto core,
+                       ReplayCore::Create(TestOptions(), RealClock::Get(), nullptr, nullptr, &log));
+  const WriterHandle writer = OpenTestWriter(core.get());
+  TransitionChunk chunk = MakeChunk({MakeSegment(1, 0, 3)});
+  chunk.trace = log.StartTrace();
+  ASSERT_OK(core->Append(writer, 1, chunk));
+  ASSERT_OK(core->Append(writer, 1, chunk));  // sent again
+  ASSERT_EQ(log.spans().size(), 1u);
+  const FakeTraceLog::Span append = log.spans()[0];
+  EXPECT_EQ(append.content.name, "append");
+  EXPECT_EQ(append.parent, chunk.trace);
+
+  ASSERT_OK_AND_ASSIGN(const auto rows, core->ReadRows("env", 0, 10));
+  EXPECT_THAT(rows->traces, ElementsAre(append.context));
+  ASSERT_OK_AND_ASSIGN(const DrawnBatch drawn, core->TrySample(kOneRow));
+  ASSERT_EQ(log.spans().size(), 2u);
+  const FakeTraceLog::Span sample = log.spans()[1];
+  EXPECT_EQ(sample.content.name, "sample");
+  EXPECT_EQ(sample.parent, append.context);
+  EXPECT_THAT(drawn.traces, ElementsAre(sample.context));
+  ASSERT_OK_AND_ASSIGN(const DrawnBatch again, core->TrySample(kOneRow));
+  EXPECT_THAT(again.traces, IsEmpty());
+}
+
+TEST(ReplayCoreTest, WithoutALogTracesPassThrough) {
+  auto core = MakeCore(TestOptions());
+  TransitionChunk chunk = MakeChunk({MakeSegment(1, 0, 3)});
+  chunk.trace = TraceContext{.trace_id = {1}, .span_id = {2}};
+  ASSERT_OK(core->Append(OpenTestWriter(core.get()), 1, chunk));
+  ASSERT_OK_AND_ASSIGN(const DrawnBatch drawn, core->TrySample(kOneRow));
+  EXPECT_THAT(drawn.traces, ElementsAre(*chunk.trace));
 }
 
 TEST(ReplayCoreTest, RefusesAGapAndNamesTheSequenceItWants) {

@@ -12,6 +12,7 @@
 #include "common/robot/recording/tick_log_reader.h"
 #include "common/tensor/transition_codec.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/fake_trace_log.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/unit/robot_gateway/robot_ticks.h"
 
@@ -46,7 +47,8 @@ class TransitionRecorderTest : public ::testing::Test {
   TransitionRecorder& recorder() {
     if (recorder_ == nullptr) {
       recorder_ = std::make_unique<TransitionRecorder>(
-          options_, TransitionRecorder::Parts{.ticks = &ticks_, .log = log_.get(), .spool = spool_.get()});
+          options_, TransitionRecorder::Parts{
+                        .ticks = &ticks_, .log = log_.get(), .spool = spool_.get(), .trace_log = trace_log_});
       recorder_->Start();
     }
     return *recorder_;
@@ -70,27 +72,35 @@ class TransitionRecorderTest : public ::testing::Test {
     }
     return true;
   }
-  std::vector<Segment> SpooledSegments() {
-    std::vector<Segment> segments;
+  std::vector<TransitionChunk> SpooledChunks() {
+    std::vector<TransitionChunk> chunks;
     RecordSpool::Reader reader(spool_.get());
     while (true) {
       const auto record = reader.Next();
       EXPECT_OK(record);
       if (!record.ok() || !record->has_value()) {
-        return segments;
+        return chunks;
       }
       demorl::common::v1::TransitionChunk message;
       EXPECT_TRUE(message.ParseFromString((*record)->payload));
       const auto chunk = DecodeTransitionChunk(message);
       EXPECT_OK(chunk);
-      segments.insert(segments.end(), chunk->segments.begin(), chunk->segments.end());
+      chunks.push_back(*chunk);
     }
+  }
+  std::vector<Segment> SpooledSegments() {
+    std::vector<Segment> segments;
+    for (const TransitionChunk& chunk : SpooledChunks()) {
+      segments.insert(segments.end(), chunk.segments.begin(), chunk.segments.end());
+    }
+    return segments;
   }
 
   const std::filesystem::path folder_;
   SpscRing<TickRecord> ticks_{256};
   std::unique_ptr<RecordSpool> spool_;
   std::unique_ptr<TickLog> log_;
+  TraceLog* trace_log_ = nullptr;
   TransitionRecorder::Options options_;
   std::unique_ptr<TransitionRecorder> recorder_;
 };
@@ -117,6 +127,27 @@ TEST_F(TransitionRecorderTest, SpoolsEveryRowAndTruncatesTheLastEpisodeWhenDrain
   EXPECT_EQ(figures.rows_spooled, rows);
   EXPECT_EQ(figures.rows_waiting + figures.rows_dropped, 0);
   EXPECT_EQ(recorder().last_tick().index, 999u);
+}
+
+TEST_F(TransitionRecorderTest, ATraceGoesWithItsChunkThroughTheSpool) {
+  FakeTraceLog log;
+  trace_log_ = &log;
+  recorder();
+  Push(0, 999);
+  ASSERT_OK(recorder().Drain(Soon()));
+  const std::vector<TransitionChunk> chunks = SpooledChunks();
+  const std::vector<FakeTraceLog::Span> spans = log.spans();
+  ASSERT_EQ(spans.size(), chunks.size());
+  int64_t rows = 0;
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    EXPECT_EQ(chunks[i].trace, spans[i].context);
+    EXPECT_FALSE(spans[i].parent.has_value());
+    EXPECT_EQ(spans[i].content.name, "collect");
+    EXPECT_EQ(spans[i].content.attributes[0],
+              std::make_pair(std::string("rows"), SpanContent::Value(int64_t{chunks[i].num_rows()})));
+    rows += chunks[i].num_rows();
+  }
+  EXPECT_EQ(rows, RobotRows(1000));
 }
 
 TEST_F(TransitionRecorderTest, RowsDoNotWaitForTheirSegmentToFillUp) {

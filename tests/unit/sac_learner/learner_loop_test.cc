@@ -14,8 +14,10 @@
 #include "absl/time/clock.h"
 #include "common/base/file_io.h"
 #include "common/policy/safetensors.h"
+#include "common/tensor/trace_codec.h"
 #include "gtest/gtest.h"
 #include "services/sac_learner/core/batch_shares.h"
+#include "tests/fakes/fake_trace_log.h"
 #include "tests/testing/status_matchers.h"
 
 namespace demorl {
@@ -48,6 +50,12 @@ class FakeReplay {
   void Allow(int batches, bool bad = false) {
     absl::MutexLock lock(&mutex_);
     allowed_.insert(allowed_.end(), batches, bad);
+  }
+
+  // Come with the next batch.
+  void set_traces(std::vector<TraceContext> traces) {
+    absl::MutexLock lock(&mutex_);
+    traces_ = std::move(traces);
   }
 
   // Fails the next call.
@@ -103,6 +111,7 @@ class FakeReplay {
     allowed_.pop_front();
     sampled.rows_inserted = rows_inserted_;
     sampled.dynamics_version = 3;
+    sampled.traces = std::exchange(traces_, {});
     return sampled;
   }
 
@@ -110,6 +119,7 @@ class FakeReplay {
   std::deque<bool> allowed_ ABSL_GUARDED_BY(mutex_);
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  std::vector<TraceContext> traces_ ABSL_GUARDED_BY(mutex_);
   int64_t rows_inserted_ ABSL_GUARDED_BY(mutex_) = 100;
   std::vector<std::vector<TableShare>> shares_ ABSL_GUARDED_BY(mutex_);
 };
@@ -191,9 +201,10 @@ class LearnerLoopTest : public ::testing::Test {
       return std::make_unique<SnapshotPublisher>(
           [this](demorl::snapshot::v1::SnapshotMetadata metadata, const std::string& payload,
                  absl::Time deadline) { return store_.Publish(metadata, payload, deadline); },
-          base, &metrics_);
+          base, &metrics_, &trace_log_);
     };
     parts.metrics = &metrics_;
+    parts.trace_log = &trace_log_;
     return std::make_unique<LearnerLoop>(std::move(parts));
   }
 
@@ -207,6 +218,7 @@ class LearnerLoopTest : public ::testing::Test {
   std::filesystem::path folder_;
   std::unique_ptr<Metrics> registry_ = MakeLocalMetrics();
   SacLearnerMetrics metrics_{*registry_};
+  FakeTraceLog trace_log_;
   FakeReplay replay_;
   FakeStore store_;
   int preparations_to_fail_ = 0;
@@ -243,6 +255,33 @@ TEST_F(LearnerLoopTest, AnAbsentStoreNeverHoldsUpTrainingAndTheNewestSnapshotWin
   const auto published = store_.AwaitLearnerStep(50);
   EXPECT_LE(published.size(), 4u);
   EXPECT_GE(metrics_.publish_superseded.Value(), 8);
+}
+
+TEST_F(LearnerLoopTest, ATraceGoesFromItsUpdateToTheFirstPolicyThatIsPublishedAfterIt) {
+  store_.set_open(false);
+  const auto loop = MakeLoop();
+  loop->Start();
+  const TraceContext drawn = {.trace_id = {200}, .span_id = {200}};
+  replay_.set_traces({drawn});
+  RunUpdates(50);  // its snapshot is superseded while the store is away
+  store_.set_open(true);
+  const auto published = store_.AwaitLearnerStep(50);
+  EXPECT_OK(loop->Drain(absl::Now() + kPatience));
+  const std::vector<FakeTraceLog::Span> spans = trace_log_.spans();
+  ASSERT_EQ(spans.size(), 2u);
+  EXPECT_EQ(spans[0].content.name, "update");
+  EXPECT_EQ(spans[0].parent, drawn);
+  EXPECT_EQ(spans[1].content.name, "publish");
+  EXPECT_EQ(spans[1].parent, spans[0].context);
+  int num_traced = 0;
+  for (const auto& metadata : published) {
+    if (metadata.traces_size() > 0) {
+      ++num_traced;
+      EXPECT_EQ(metadata.kind(), demorl::snapshot::v1::SNAPSHOT_KIND_POLICY);
+      EXPECT_EQ(DecodeTraceContexts(metadata.traces()), std::vector<TraceContext>{spans[1].context});
+    }
+  }
+  EXPECT_EQ(num_traced, 1);
 }
 
 TEST_F(LearnerLoopTest, ARestartContinuesWhereTheLastOneDrained) {

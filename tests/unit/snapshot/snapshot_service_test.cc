@@ -18,6 +18,7 @@
 #include "common/rpc/grpc_status.h"
 #include "common/rpc/server_runner.h"
 #include "common/rpc/service_context.h"
+#include "common/tensor/trace_codec.h"
 #include "demorl/snapshot/v1/snapshot_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "services/snapshot/snapshot_client.h"
@@ -75,8 +76,8 @@ class SnapshotServiceTest : public ::testing::Test {
     demorl::config::v1::RunConfig config;
     config.set_run_id("run");
     FillDefaults(&config);
-    ASSERT_OK_AND_ASSIGN(
-        hosted_, MakeHostedContext(config, (folder_ / "data").string(), metrics_.get(), nullptr, nullptr));
+    ASSERT_OK_AND_ASSIGN(hosted_, MakeHostedContext(config, "snapshot", (folder_ / "data").string(),
+                                                    metrics_.get(), nullptr, nullptr));
     ASSERT_OK_AND_ASSIGN(component_, MakeSnapshotComponent(hosted_.context));
     ASSERT_OK_AND_ASSIGN(
         runner_, ServerRunner::Start({.address = SocketAddress(), .run_id = "run"}, component_.get()));
@@ -111,6 +112,7 @@ TEST_F(SnapshotServiceTest, AWatcherReceivesWhatIsPublished) {
   MustPublish(1, kDynamics);
   proto::SnapshotMetadata metadata = Metadata();
   metadata.set_evaluation_return(950);
+  EncodeTraceContexts({{.trace_id = {1}, .span_id = {2}}}, metadata.mutable_traces());
   ASSERT_OK_AND_ASSIGN(const uint64_t version, client_->Publish(metadata, Payload(2), Soon()));
   ASSERT_OK_AND_ASSIGN(const auto snapshot, watch->WaitForNewer(0, Soon()));
   EXPECT_EQ(snapshot->metadata.version(), version);
@@ -118,6 +120,8 @@ TEST_F(SnapshotServiceTest, AWatcherReceivesWhatIsPublished) {
   EXPECT_EQ(snapshot->metadata.lineage().learner_step(), 7);
   EXPECT_EQ(snapshot->metadata.architecture().at("type"), "test");
   EXPECT_EQ(snapshot->metadata.evaluation_return(), 950);
+  ASSERT_EQ(snapshot->metadata.traces_size(), 1);
+  EXPECT_EQ(DecodeTraceContext(snapshot->metadata.traces(0))->span_id[0], 2);
   EXPECT_GT(snapshot->metadata.create_time().seconds(), 0);
   EXPECT_EQ(snapshot->payload, Payload(2));
   EXPECT_EQ(watch->Latest(), snapshot);
