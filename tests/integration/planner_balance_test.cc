@@ -177,7 +177,10 @@ class PlannerBalanceTest : public demorl::testing::ComponentTest {
         }
       });
     }
-    // More rounds than one planner is done with.
+  }
+
+  // A new version, and so a round, every tenth of a second.
+  void StartDynamics() {
     threads_.emplace_back([this] {
       for (float change = 0.1F; !stop_; change += 0.001F) {
         Publish(SNAPSHOT_KIND_DYNAMICS, ConstantDynamics(kObservations, kActions, 2, 1, change));
@@ -196,6 +199,14 @@ class PlannerBalanceTest : public demorl::testing::ComponentTest {
     const grpc::Status status = stub->GetStatus(&context, {}, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return {.plans = response.figures().at("plans"), .rows = response.figures().at("rows")};
+  }
+
+  // Until then a planner has no models, and a name service would not list it.
+  static void AwaitFirstRows(const std::string& host, int port) {
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (WorkOf(host, port).rows == 0 && absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(20));
+    }
   }
 
   // Whether the planner does more than a quarter of the work of both in some second before long.
@@ -228,10 +239,13 @@ TEST_F(PlannerBalanceTest, ASecondPlannerTakesItsShareAndAllOfItWhenTheFirstGoes
   WriteHosts({"127.0.0.2"});
   auto first = StartPlanner("127.0.0.2", "a", 0);
   const int port = first->port();
+  StartDynamics();
+  AwaitFirstRows("127.0.0.2", port);
   StartCallers(port);
   ASSERT_TRUE(TakesItsShare("127.0.0.2", "127.0.0.2", port)) << "the first planner does nothing";
 
   const auto second = StartPlanner("127.0.0.3", "b", port);
+  AwaitFirstRows("127.0.0.3", port);
   WriteHosts({"127.0.0.2", "127.0.0.3"});
   EXPECT_TRUE(TakesItsShare("127.0.0.3", "127.0.0.2", port)) << "the second planner does nearly nothing";
   EXPECT_TRUE(TakesItsShare("127.0.0.2", "127.0.0.3", port)) << "the first planner does nearly nothing";
