@@ -18,8 +18,6 @@ SECONDS = 30
 FAULT = "only after a fault"
 PLANS = "only where an actor or a robot acts by plans"
 WITHOUT_DATA = {
-    ("plumbing", "Quarantined and repeated", "A"): FAULT,
-    ("plumbing", "Publications", "B"): FAULT,
     ("plumbing", "Errors by method", "A"): FAULT,
     ("plumbing", "Errors by method, at the client", "A"): FAULT,
     ("plumbing", "Duration of an online plan", "A"): PLANS,
