@@ -1,6 +1,6 @@
 // The `demorl` program: trains, runs and looks at runs.
 
-#include <cstdio>
+#include <utility>
 
 #include "CLI/CLI.hpp"
 #include "common/base/blas_environment.h"
@@ -8,11 +8,25 @@
 #include "common/rpc/revision.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/cli/commands/commands.h"
+#include "spdlog/sinks/stdout_color_sinks.h"
+#include "spdlog/spdlog.h"
+
+namespace {
+
+// Standard output belongs to the answer; of what the parts log, a command shows what went wrong.
+void SetUpLog() {
+  auto logger = spdlog::stderr_color_mt("command");
+  logger->set_level(spdlog::level::warn);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   demorl::UseFastestBlas(argv);
   demorl::SkipLockOrderChecks();
   demorl::BlockShutdownSignals();
+  SetUpLog();
   CLI::App app("Trains robot controllers by M-DeMoRL: DMD-MPC inside soft actor-critic.", "demorl");
   app.set_version_flag("--version", demorl::Revision());
   app.require_subcommand(1);
