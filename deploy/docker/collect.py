@@ -86,6 +86,7 @@ class Collection:
         self.installed = arguments.installed
         self.cache = arguments.cache.resolve()
         self.torch = arguments.torch
+        self.others = arguments.others
         self.version = arguments.version
         self.epoch = arguments.epoch
         self.packages = set()
@@ -101,19 +102,27 @@ class Collection:
         program = self.installed / "usr/bin" / self.program
         self.copy(program, f"usr/bin/{self.program}")
         owners = read_owners()
-        search, later = [], []
-        if self.torch == "cuda":
-            search = sorted([*self.cache.glob("torch-cuda-*/torch/lib"), *self.cache.glob("torch-cuda-*/nvidia/*/lib")])
-            later = [path for pattern in OPENED_LATER for path in self.cache.glob(f"torch-cuda-*/{pattern}")]
-        libraries = libraries_of(program, search)
-        if "libtorch_cuda.so" in libraries:
-            libraries.update({path.name: path for path in later})
+        libraries = self.find_libraries(program)
+        for other in self.others:
+            self.copy(other, other.relative_to("/"))
+            self.note_origin(other, owners)
+            libraries.update(libraries_of(other, []))
         for name, path in sorted(libraries.items()):
             path = path.resolve()
             self.copy(path, self.place_of(name, path))
             self.note_origin(path, owners)
         for folder in ("lib", "lib64"):
             (self.out / folder).symlink_to(f"usr/{folder}")
+
+    def find_libraries(self, program):
+        if self.torch != "cuda":
+            return libraries_of(program, [])
+        search = sorted([*self.cache.glob("torch-cuda-*/torch/lib"), *self.cache.glob("torch-cuda-*/nvidia/*/lib")])
+        libraries = libraries_of(program, search)
+        if "libtorch_cuda.so" in libraries:
+            later = [path for pattern in OPENED_LATER for path in self.cache.glob(f"torch-cuda-*/{pattern}")]
+            libraries.update({path.name: path for path in later})
+        return libraries
 
     def place_of(self, name, path):
         if name == pathlib.Path(LOADER).name:
@@ -164,7 +173,7 @@ class Collection:
         return next(self.cache.glob(f"*/{name}-*.dist-info"))
 
     def add_licences(self):
-        documents = self.out / "usr/share/doc"
+        documents = pathlib.Path("usr/share/doc")
         self.copy(self.installed / "usr/share/doc/demorl/LICENSE", "usr/share/doc/demorl/copyright")
         for package in self.packages:
             name = package.split(":")[0]
@@ -173,7 +182,7 @@ class Collection:
             information = self.wheel_information(wheel)
             for licence in [*information.glob("licenses/**/*"), *information.glob("LICEN?E*")]:
                 if licence.is_file():
-                    self.copy(licence, documents.relative_to(self.out) / wheel / licence.name)
+                    self.copy(licence, documents / wheel.replace("_", "-") / licence.name)
 
     def add_package_lists(self):
         """For people CycloneDX, for scanners what dpkg says of each package."""
@@ -216,6 +225,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
     parser.add_argument("shared", nargs="*")
+    parser.add_argument("--with", dest="others", action="append", type=pathlib.Path, default=[],
+                        help="a program of Debian's that this one calls")
     parser.add_argument("--installed", type=pathlib.Path, default=pathlib.Path("/install"))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("/root-fs"))
     parser.add_argument("--state", type=pathlib.Path, default=pathlib.Path("/state"))
