@@ -18,6 +18,7 @@ import uuid
 
 USER = 65532
 LIBRARY_FOLDER = pathlib.Path("usr/lib/x86_64-linux-gnu")
+LOADER_FOLDER = pathlib.Path("usr/lib64")
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 WHEEL_FILES = {"libmujoco": "mujoco"}  # what is installed from a wheel, and so of no Debian package
 
@@ -109,7 +110,7 @@ class Collection:
             libraries.update(libraries_of(other, []))
         for name, path in sorted(libraries.items()):
             path = path.resolve()
-            self.copy(path, self.place_of(name, path))
+            self.copy(path, LOADER_FOLDER / name if name in LOADER else LIBRARY_FOLDER / name)
             self.note_origin(path, owners)
         for folder in ("lib", "lib64"):
             (self.out / folder).symlink_to(f"usr/{folder}")
@@ -123,13 +124,6 @@ class Collection:
             later = [path for pattern in OPENED_LATER for path in self.cache.glob(f"torch-cuda-*/{pattern}")]
             libraries.update({path.name: path for path in later})
         return libraries
-
-    def place_of(self, name, path):
-        if name == pathlib.Path(LOADER).name:
-            return pathlib.Path("usr/lib64") / name
-        if path.is_relative_to(self.installed):  # the private folder, which the program's rpath names
-            return path.relative_to(self.installed)
-        return LIBRARY_FOLDER / name
 
     def note_origin(self, path, owners):
         if package := owners.get(str(path)):

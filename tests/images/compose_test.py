@@ -7,9 +7,12 @@ import pathlib
 import re
 import shlex
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.request
@@ -35,20 +38,53 @@ def read_compose():
     return yaml.safe_load(text)
 
 
+class NameServer(threading.Thread):
+    """Answers with the address of a name, and with nothing to all other questions, as an engine's does."""
+
+    def __init__(self, host, addresses):
+        super().__init__(daemon=True)
+        self.addresses = addresses
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host, 53))
+
+    def run(self):
+        while True:
+            try:
+                query, peer = self.socket.recvfrom(512)
+            except OSError:
+                return
+            self.socket.sendto(self.answer(query), peer)
+
+    def answer(self, query):
+        labels, place = [], 12
+        while (length := query[place]) != 0:
+            labels.append(query[place + 1:place + 1 + length].decode())
+            place += 1 + length
+        question = query[12:place + 5]
+        address = self.addresses.get(".".join(labels))
+        record = b""
+        if address and question[-4:-2] == b"\0\1":  # type A
+            record = b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", 10, 4) + socket.inet_aton(address)
+        flags = 0x8180 if address else 0x8183  # no such name
+        return query[:2] + struct.pack(">HHHHH", flags, 1, 1 if record else 0, 0, 0) + question + record
+
+
 class Network:
     """A bridge with an address for each name, which no other host can reach."""
 
     def __init__(self, names, folder):
         self.addresses = {name: f"{SUBNET}.{10 + index}" for index, name in enumerate(names)}
-        self.hosts = folder / "hosts"
-        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in self.addresses.items())]
-        self.hosts.write_text("\n".join(lines) + "\n")
+        self.resolver = folder / "resolv.conf"
+        self.resolver.write_text(f"nameserver {SUBNET}.1\n")
         self.namespaces = []
+        self.name_server = None
 
     def open(self):
         run("ip", "link", "add", NETWORK, "type", "bridge")
         run("ip", "address", "add", f"{SUBNET}.1/24", "dev", NETWORK)
         run("ip", "link", "set", NETWORK, "up")
+        self.name_server = NameServer(f"{SUBNET}.1", self.addresses)
+        self.name_server.start()
         for index, (name, address) in enumerate(self.addresses.items()):
             namespace, outer = f"{NETWORK}-{name}", f"{NETWORK}-{index}"
             run("ip", "netns", "add", namespace)
@@ -60,6 +96,8 @@ class Network:
             run("ip", "-n", namespace, "link", "set", "lo", "up")
 
     def close(self):
+        if self.name_server is not None:
+            self.name_server.socket.close()
         for namespace in self.namespaces:
             run("ip", "netns", "delete", namespace)
         subprocess.run(["ip", "link", "delete", NETWORK], check=False, capture_output=True)
@@ -77,7 +115,7 @@ class Project:
 
     def binds(self, container, service):
         """A volume begins as a copy of what the image has at its place: here, an empty folder of some owner."""
-        binds = [(self.network.hosts, "/etc/hosts", True)]
+        binds = [(self.network.resolver, "/etc/resolv.conf", True)]
         for volume in service.get("volumes", []):
             parts = volume.split(":")
             mode = parts.pop() if parts[-1] in ("ro", "rw") else "rw"
@@ -112,9 +150,7 @@ class Project:
         """The check of the file, in the container's own network, as an engine asks it."""
         test = self.services[name]["healthcheck"]["test"]
         assert test[0] == "CMD", test
-        command = ["ip", "netns", "exec", f"{NETWORK}-{name}", "chroot", "--userspec=65532:65532",
-                   self.containers[name].root, *test[1:]]
-        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+        return self.containers[name].ask(test[1:])[0] == 0
 
     def metric(self, service, name):
         """A metric's value by the address that the file's Prometheus scrapes; None while there is none."""
@@ -220,7 +256,8 @@ class ComposeTest(unittest.TestCase):
                       lambda: (project.metric("mpc-rollout", "demorl_mpc_rollout_dynamics_version") or 0) >= 1)
         status = project.start("cli")
         self.assertEqual(status.process.wait(60), 0, status.text())
-        print(status.text(), file=sys.stderr)
+        for name in services:
+            self.assertRegex(status.text(), rf"(?m)^{name.replace('-', '_')} +(running|waiting|paused|idle)")
         project.remove("cli")
         for name in reversed(SERVICES):
             grace_s = float(re.fullmatch(r"(\d+)s", project.services[name]["stop_grace_period"]).group(1))
