@@ -42,7 +42,7 @@ grep -q laboratory "$chroot/etc/demorl/run/70-services.textproto" || fail "an up
 inside apt-get remove -y -q demorl-cli demorl-services demorl-common demorl-gateway
 [[ -e $chroot/etc/demorl/run/70-services.textproto && -d $chroot/var/lib/demorl-replay ]] ||
   fail "remove took more than programs"
-inside apt-get purge -y -q demorl-cli demorl-services demorl-common demorl-gateway
+inside apt-get purge -y -q demorl-services demorl-gateway # those that have something left
 [[ ! -e $chroot/etc/demorl/run/70-services.textproto && ! -e $chroot/var/lib/demorl-replay ]] || fail "purge left something"
 [[ -e $chroot/etc/demorl/run/10-run.textproto ]] || fail "purge took what was not the packages'"
 ! compgen -G "$chroot/usr/*/demorl*" >/dev/null || fail "left: $(echo "$chroot"/usr/*/demorl*)"
