@@ -38,6 +38,8 @@ int main(int argc, char** argv) {
   demorl::AddPlotCommand(app, &exit_status);
   demorl::AddRenderCommand(app, &exit_status);
   demorl::AddCompareCommand(app, &exit_status);
+  demorl::AddFollowCommand(app, &exit_status);
+  demorl::AddCheckRunCommand(app, &exit_status);
   demorl::AddCheckConfigCommand(app, &exit_status);
   demorl::AddExportCommand(app, &exit_status);
   demorl::AddPolicyCommand(app, &exit_status);

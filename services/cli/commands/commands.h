@@ -13,6 +13,8 @@ void AddEvalCommand(CLI::App& app, int* exit_status);
 void AddPlotCommand(CLI::App& app, int* exit_status);
 void AddRenderCommand(CLI::App& app, int* exit_status);
 void AddCompareCommand(CLI::App& app, int* exit_status);
+void AddFollowCommand(CLI::App& app, int* exit_status);
+void AddCheckRunCommand(CLI::App& app, int* exit_status);
 void AddCheckConfigCommand(CLI::App& app, int* exit_status);
 void AddExportCommand(CLI::App& app, int* exit_status);
 void AddPolicyCommand(CLI::App& app, int* exit_status);

@@ -28,7 +28,7 @@ absl::StatusOr<RunConfig> ReadRunConfig(const fs::path& folder) {
   return config;
 }
 
-absl::StatusOr<ServiceChannels> ConnectToRun(const fs::path& folder) {
+absl::StatusOr<RunConfig> ReadServicesFile(const fs::path& folder) {
   RETURN_IF_ERROR(ReadRunConfig(folder).status());
   RunConfig config;
   if (!fs::exists(folder / kServicesFile)) {
@@ -36,14 +36,23 @@ absl::StatusOr<ServiceChannels> ConnectToRun(const fs::path& folder) {
                                                kServicesFile, " in it); want a run that is going on"));
   }
   RETURN_IF_ERROR(MergeTextProtoFile(folder / kServicesFile, &config));
+  return config;
+}
+
+absl::StatusOr<ServiceChannels> ConnectToServices(const RunConfig& config) {
   ASSIGN_OR_RETURN(const std::unique_ptr<TransportSecurity> security,
                    TransportSecurity::Create(OperatorSecurity(config)));
+  RunConfig all = config;
   ServiceChannels channels;
   for (const std::string& service : ServicesOf(config)) {
-    channels[service] =
-        MakeChannel(MutableServerConfig(service, &config)->address(), nullptr, security.get());
+    channels[service] = MakeChannel(MutableServerConfig(service, &all)->address(), nullptr, security.get());
   }
   return channels;
+}
+
+absl::StatusOr<ServiceChannels> ConnectToRun(const fs::path& folder) {
+  ASSIGN_OR_RETURN(const RunConfig config, ReadServicesFile(folder));
+  return ConnectToServices(config);
 }
 
 demorl::config::v1::SecurityConfig OperatorSecurity(const RunConfig& config) {

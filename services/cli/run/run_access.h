@@ -13,7 +13,14 @@ namespace demorl {
 // The configuration of the run in a folder. NOT_FOUND naming the folder if it holds none.
 absl::StatusOr<demorl::config::v1::RunConfig> ReadRunConfig(const std::filesystem::path& folder);
 
-// Channels to the services that are running for a run folder. UNAVAILABLE if none have been started there.
+// The configuration of a run folder with the addresses of the services that are running for it. UNAVAILABLE
+// if none have been started there.
+absl::StatusOr<demorl::config::v1::RunConfig> ReadServicesFile(const std::filesystem::path& folder);
+
+// Channels to the services of a run at the addresses of its configuration.
+absl::StatusOr<ServiceChannels> ConnectToServices(const demorl::config::v1::RunConfig& config);
+
+// Both.
 absl::StatusOr<ServiceChannels> ConnectToRun(const std::filesystem::path& folder);
 
 // Who the commands are towards a run's services: what its configuration says of the service "operator",

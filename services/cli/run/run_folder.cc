@@ -117,7 +117,8 @@ absl::StatusOr<std::vector<EvaluationRow>> ReadEvaluations(const fs::path& file)
   return rows;
 }
 
-absl::StatusOr<std::unique_ptr<RunFolder>> RunFolder::Open(const fs::path& path, RunConfig config) {
+absl::StatusOr<std::unique_ptr<RunFolder>> RunFolder::Open(const fs::path& path, RunConfig config,
+                                                           ChangedConfig changed) {
   const bool exists = fs::exists(path) && !fs::is_empty(path);
   if (exists && !fs::exists(path / "config.textproto") && !fs::exists(path / ".lock")) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -127,7 +128,7 @@ absl::StatusOr<std::unique_ptr<RunFolder>> RunFolder::Open(const fs::path& path,
   std::unique_ptr<RunFolder> folder(new RunFolder());
   folder->path_ = path;
   RETURN_IF_ERROR(folder->Lock());
-  RETURN_IF_ERROR(folder->LoadOrCreate(std::move(config)));
+  RETURN_IF_ERROR(folder->LoadOrCreate(std::move(config), changed));
   RETURN_IF_ERROR(folder->LoadTables());
   return folder;
 }
@@ -151,23 +152,36 @@ absl::Status RunFolder::Lock() {
   return absl::OkStatus();
 }
 
-absl::Status RunFolder::LoadOrCreate(RunConfig config) {
+// Gives `config` the run_id of the folder, and its environment_steps where they are more.
+absl::Status RunFolder::CheckUnchanged(RunConfig* config, ChangedConfig changed) const {
+  RunConfig existing;
+  RETURN_IF_ERROR(MergeTextProtoFile(path_ / "config.textproto", &existing));
+  if (config->has_run_id() && config->run_id() != existing.run_id()) {
+    return absl::FailedPreconditionError(absl::StrCat(path_.string(), " holds run '", existing.run_id(),
+                                                      "'; asked is run '", config->run_id(),
+                                                      "'; want its own folder for each run"));
+  }
+  config->set_run_id(existing.run_id());
+  if (changed == ChangedConfig::kAdopt) {
+    return absl::OkStatus();
+  }
+  existing.set_environment_steps(std::max(existing.environment_steps(), config->environment_steps()));
+  config->set_environment_steps(existing.environment_steps());
+  const std::vector<std::string> differences = Differences(existing, *config);
+  if (!differences.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_.string(), " holds a run with another configuration (found != asked): ",
+                     absl::StrJoin(differences, "; "), "; want the same, or another --out"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunFolder::LoadOrCreate(RunConfig config, ChangedConfig changed) {
   const fs::path file = path_ / "config.textproto";
   if (fs::exists(file)) {
-    RunConfig existing;
-    RETURN_IF_ERROR(MergeTextProtoFile(file, &existing));
-    config.set_run_id(existing.run_id());
-    RunConfig comparable = existing;
-    comparable.set_environment_steps(std::max(existing.environment_steps(), config.environment_steps()));
-    config.set_environment_steps(comparable.environment_steps());
-    const std::vector<std::string> differences = Differences(comparable, config);
-    if (!differences.empty()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path_.string(), " holds a run with another configuration (found != asked): ",
-                       absl::StrJoin(differences, "; "), "; want the same, or another --out"));
-    }
+    RETURN_IF_ERROR(CheckUnchanged(&config, changed));
     resumed_ = true;
-  } else {
+  } else if (!config.has_run_id()) {
     config.set_run_id(NewRunId());
   }
   RETURN_IF_ERROR(WriteFileAtomically(file, ToTextProto(config)));

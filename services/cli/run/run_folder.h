@@ -56,15 +56,24 @@ struct RunSummary {
   std::vector<std::pair<std::string, double>> cpu_seconds;
 };
 
+// What Open does with a folder whose run had another configuration.
+enum class ChangedConfig {
+  kRefuse,
+  // The record goes on under the new one: of services that others started, and may have started anew.
+  kAdopt,
+};
+
 // The folder of one run. Only one process writes it at a time. Thread-compatible.
 class RunFolder {
  public:
   // Makes the folder, or opens one whose config.textproto agrees with `config`. environment_steps may have
-  // grown; any other difference is FAILED_PRECONDITION listing the fields. The run_id is drawn once. ABORTED
-  // if another process holds the folder; FAILED_PRECONDITION if it exists, is not empty, and is no run
-  // folder.
+  // grown; any other difference is FAILED_PRECONDITION listing the fields, unless it is to be adopted. The
+  // run_id is that of `config`, which is then never another than the folder's (FAILED_PRECONDITION), or drawn
+  // once. ABORTED if another process holds the folder; FAILED_PRECONDITION if it exists, is not empty, and is
+  // no run folder.
   static absl::StatusOr<std::unique_ptr<RunFolder>> Open(const std::filesystem::path& path,
-                                                         demorl::config::v1::RunConfig config);
+                                                         demorl::config::v1::RunConfig config,
+                                                         ChangedConfig changed = ChangedConfig::kRefuse);
   ~RunFolder();
 
   const std::filesystem::path& path() const { return path_; }
@@ -88,7 +97,8 @@ class RunFolder {
  private:
   RunFolder() = default;
   absl::Status Lock();
-  absl::Status LoadOrCreate(demorl::config::v1::RunConfig config);
+  absl::Status LoadOrCreate(demorl::config::v1::RunConfig config, ChangedConfig changed);
+  absl::Status CheckUnchanged(demorl::config::v1::RunConfig* config, ChangedConfig changed) const;
   absl::Status LoadTables();
 
   std::filesystem::path path_;

@@ -215,6 +215,9 @@ absl::Status RunMonitor::Impl::RecordEvaluation(const RunningEvaluation& begun,
                           .wall_s = begun.wall_s};
   RETURN_IF_ERROR(options.folder->AppendEvaluation(row));
   RETURN_IF_ERROR(log.AddEvaluation(row));
+  if (options.on_evaluation) {
+    options.on_evaluation(row);
+  }
   const std::string actor_text =
       ActsByPlans(config()) ? "by plans" : absl::StrCat("policy ", row.policy_version);
   display.Note(absl::StrFormat("evaluation at %s steps: mean return %.1f +- %.1f over %d episodes (%s)",

@@ -30,6 +30,8 @@ class RunMonitor {
     bool stop_when_unhealthy = true;
     // Called at each look, for children that want tending; may be empty. Its error ends the run.
     std::function<absl::Status()> tend;
+    // Called with each evaluation once it is recorded; may be empty.
+    std::function<void(const EvaluationRow&)> on_evaluation;
     // CPU seconds by part, for the summary.
     std::function<std::vector<std::pair<std::string, double>>()> cpu_seconds;
   };

@@ -14,6 +14,7 @@
 #include "common/metrics/metrics.h"
 #include "gmock/gmock.h"
 #include "services/actor/actor_metrics.h"
+#include "services/cli/run/evaluator_metrics.h"
 #include "services/model_trainer/model_trainer_metrics.h"
 #include "services/mpc_rollout/mpc_rollout_metrics.h"
 #include "services/replay/core/replay_metrics.h"
@@ -81,6 +82,7 @@ std::map<std::string, std::map<std::string, MetricRow>> AllMetrics() {
   const SacLearnerMetrics sac_learner(services["sac_learner"]);
   const ActorMetrics actor(services["actor"]);
   const RobotGatewayMetrics gateway(services["leg_gateway, stochlite_gateway"], {"knee"});
+  const EvaluatorMetrics evaluator(services["evaluator"]);
   std::map<std::string, std::map<std::string, MetricRow>> result;
   for (const auto& [service, catalogue] : services) {
     result[service] = catalogue.rows();
