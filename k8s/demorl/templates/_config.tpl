@@ -53,7 +53,7 @@ services {
     address: {{ printf "dns:///%s:50051" (include "demorl.host" (list $root $key)) | quote }}
     listen_address: "0.0.0.0:50051"
     health_address: "0.0.0.0:50052"
-    metrics_address: "0.0.0.0:9090"
+    metrics_address: "0.0.0.0:9464"
     data_dir: "/data"
     drain_timeout_s: {{ $values.drainTimeoutSeconds }}
     {{- with $values.maxConnectionAgeSeconds }}

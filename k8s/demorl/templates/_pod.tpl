@@ -84,7 +84,7 @@ spec:
         - --config=/etc/demorl/run
         - --out=/data/run
         - --health-address=0.0.0.0:50052
-        - --metrics-address=0.0.0.0:9090
+        - --metrics-address=0.0.0.0:9464
         {{- else }}
         - --config=/etc/demorl/run
         {{- end }}
@@ -102,7 +102,7 @@ spec:
         - {name: grpc, containerPort: 50051, protocol: TCP}
         {{- end }}
         - {name: health, containerPort: 50052, protocol: TCP}
-        - {name: metrics, containerPort: 9090, protocol: TCP}
+        - {name: metrics, containerPort: 9464, protocol: TCP}
       startupProbe:
         grpc: {port: 50052, service: liveness}
         periodSeconds: 5
