@@ -3,6 +3,7 @@
 
 folder=$(mktemp -d)
 chroot=$folder/root
+# Where it failed before /proc was mounted, there is nothing to unmount.
 trap 'umount -l "$chroot/proc" 2>/dev/null || true; rm -rf "$folder"' EXIT
 
 fail() {
