@@ -32,6 +32,7 @@ PROTOBUF = {"config_proto", "common_proto", "rpc_proto", "protobuf"}
 
 UNITS = {
     "common/base": (set(), set()),
+    "common/bench": (set(), set()),
     "common/concurrency": ({"base"}, set()),
     "common/metrics": ({"base"}, {"prometheus"}),
     "common/config": ({"base"}, {"config_proto", "protobuf"}),

@@ -19,7 +19,7 @@ SERVICE = ["--config=/etc/demorl/run"]
 COMMANDS = {
     "replay": SERVICE, "snapshot": SERVICE, "sac_learner": SERVICE, "actor": SERVICE,
     "evaluator": ["follow", "--config=/etc/demorl/run", "--out=/data/run", "--stay", "--health-address=0.0.0.0:50052",
-                  "--metrics-address=0.0.0.0:9090"],
+                  "--metrics-address=0.0.0.0:9464"],
 }
 
 

@@ -47,7 +47,7 @@ class LayeredRun:
     def arguments(self, name, arguments):
         here = {"/etc/demorl/run": str(self.layers), "=/data": f"={self.folder / name}",
                 "0.0.0.0:50052": self.addresses.get(name, {}).get("health_address", ""),
-                "0.0.0.0:9090": self.addresses.get(name, {}).get("metrics_address", "")}
+                "0.0.0.0:9464": self.addresses.get(name, {}).get("metrics_address", "")}
         replaced = []
         for argument in arguments:
             for there, local in here.items():

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,25 +21,15 @@
 #include "common/rpc/channel_factory.h"
 #include "demorl/control/v1/control_service.grpc.pb.h"
 #include "services/mpc_rollout/mpc_rollout_client.h"
-#include "tests/fakes/policies.h"
 #include "tests/integration/service_process.h"
-#include "tests/testing/component_test.h"
-#include "tests/unit/mpc_rollout/planner_tensors.h"
+#include "tests/unit/mpc_rollout/planning_fixture.h"
 
 namespace demorl {
 namespace {
 
-using ::demorl::snapshot::v1::SNAPSHOT_KIND_DYNAMICS;
-using ::demorl::snapshot::v1::SNAPSHOT_KIND_POLICY;
-using ::demorl::snapshot::v1::SNAPSHOT_KIND_VALUE;
-using ::demorl::testing::ConstantDynamics;
 using ::demorl::testing::kPatience;
-using ::demorl::testing::LinearValue;
 using ::demorl::testing::ServiceProcess;
 
-constexpr char kEnvironment[] = "HalfCheetah-v5";
-constexpr int kObservations = 17;
-constexpr int kActions = 6;
 constexpr absl::Duration kBalanceWithin = absl::Seconds(60);
 constexpr int kPlanStreams = 6;
 
@@ -75,19 +64,17 @@ struct Work {
   double rows = 0;
 };
 
-class PlannerBalanceTest : public demorl::testing::ComponentTest {
+class PlannerBalanceTest : public demorl::testing::PlanningComponentTest {
  protected:
-  PlannerBalanceTest() {
-    AddTable("env");
-    AddTable("mpc").set_retained_rounds(2);
-  }
-
   void SetUp() override {
     if (hosts_file.empty()) {
       GTEST_SKIP() << "no mount namespace: " << strerror(errno);
     }
-    StartServers();
-    FillReplayAndSnapshots();
+    StartServices("127.0.0.1:0");
+    replay_client_ = std::make_unique<ReplayClient>(context_.replay, "run");
+    snapshot_client_ = std::make_unique<SnapshotClient>(context_.snapshot, "run");
+    AppendRealRows(*replay_client_);
+    PublishNetworks(*snapshot_client_);
     WriteConfig();
   }
   void TearDown() override { StopCallers(); }
@@ -100,56 +87,13 @@ class PlannerBalanceTest : public demorl::testing::ComponentTest {
     threads_.clear();
   }
 
-  void StartServers() {
-    const auto start = [](absl::StatusOr<std::unique_ptr<ServiceComponent>> made,
-                          std::unique_ptr<ServiceComponent>* component) {
-      EXPECT_OK(made);
-      *component = *std::move(made);
-      auto runner = ServerRunner::Start({.address = "127.0.0.1:0", .run_id = "run"}, component->get());
-      EXPECT_OK(runner);
-      return *std::move(runner);
-    };
-    replay_server_ = start(MakeReplayComponent(context_), &replay_component_);
-    snapshot_server_ = start(MakeSnapshotComponent(context_), &snapshot_component_);
-    replay_client_ = std::make_unique<ReplayClient>(
-        MakeChannel(absl::StrCat("127.0.0.1:", replay_server_->port())), "run");
-    snapshot_client_ = std::make_unique<SnapshotClient>(
-        MakeChannel(absl::StrCat("127.0.0.1:", snapshot_server_->port())), "run");
-  }
-
-  void Publish(demorl::snapshot::v1::SnapshotKind kind, const TensorFile& tensors) {
-    auto metadata = MakeSnapshotMetadata(*GetEnvironmentSpec(kEnvironment), "hash");
-    metadata.set_kind(kind);
-    ASSERT_OK(snapshot_client_->Publish(metadata, EncodeSafetensors(tensors), absl::Now() + kPatience));
-  }
-
-  void FillReplayAndSnapshots() {
-    auto writer = replay_client_->OpenWriter({.table = "env",
-                                              .writer_id = "test",
-                                              .writer_epoch = 1,
-                                              .environment = *GetEnvironmentSpec(kEnvironment),
-                                              .simulated = false});
-    Segment segment{.episode_id = 1, .num_steps = 50, .truncated = true};
-    segment.observations.assign(51 * kObservations, 0.5F);
-    segment.actions.assign(50 * kActions, 0.5F);
-    segment.rewards.assign(50, 1.0F);
-    segment.policy_versions.assign(50, 0);
-    TransitionChunk chunk{.observation_size = kObservations, .action_size = kActions};
-    chunk.segments.push_back(std::move(segment));
-    ASSERT_OK(writer->Append(chunk, absl::Now() + kPatience));
-    ASSERT_OK(writer->Flush(absl::Now() + kPatience));
-    Publish(SNAPSHOT_KIND_POLICY, ConstantPolicy(kObservations, kActions, 0.2F));
-    Publish(SNAPSHOT_KIND_VALUE, LinearValue(kObservations, kActions, {1, 2}, 0));
-    Publish(SNAPSHOT_KIND_DYNAMICS, ConstantDynamics(kObservations, kActions, 2, 1, 0.1F));
-  }
-
   void WriteConfig() {
     config_ = folder_ / "run.textproto";
     ASSERT_OK(WriteFileAtomically(
         config_, absl::StrCat("environment: '", kEnvironment, "' run_id: 'run' device: 'cpu'\n",
                               "planner { num_start_states: 40 population_size: 10 sink: PLAN_SINK_BOTH }\n",
-                              "services { replay { address: '127.0.0.1:", replay_server_->port(),
-                              "' } snapshot { address: '127.0.0.1:", snapshot_server_->port(),
+                              "services { replay { address: '127.0.0.1:", replay_.runner->port(),
+                              "' } snapshot { address: '127.0.0.1:", snapshot_.runner->port(),
                               "' } mpc_rollout { max_connection_age_s: 2 } }\n")));
   }
 
@@ -183,7 +127,7 @@ class PlannerBalanceTest : public demorl::testing::ComponentTest {
   void StartDynamics() {
     threads_.emplace_back([this] {
       for (float change = 0.1F; !stop_; change += 0.001F) {
-        Publish(SNAPSHOT_KIND_DYNAMICS, ConstantDynamics(kObservations, kActions, 2, 1, change));
+        PublishDynamics(*snapshot_client_, change);
         absl::SleepFor(absl::Milliseconds(100));
       }
     });
@@ -226,8 +170,6 @@ class PlannerBalanceTest : public demorl::testing::ComponentTest {
     return false;
   }
 
-  std::unique_ptr<ServiceComponent> replay_component_, snapshot_component_;
-  std::unique_ptr<ServerRunner> replay_server_, snapshot_server_;
   std::unique_ptr<ReplayClient> replay_client_;
   std::unique_ptr<SnapshotClient> snapshot_client_;
   std::filesystem::path config_;

@@ -43,6 +43,10 @@ class PodsTest(unittest.TestCase):
                 done = chart.run(BIN / "demorl-replay", "--config", folder, "--override", "services.replay.listen_address=dns:///nowhere")
                 self.assertIn("cannot listen on", done.stderr)
 
+    def folder(self):
+        """Deleted once the test's processes have ended."""
+        return self.enterContext(tempfile.TemporaryDirectory())
+
     def run_pods(self, folder, items, tls=None):
         """Starts what the pods run, passes the release's test, and waits for the end of the run."""
         pods = {item["metadata"]["labels"]["app.kubernetes.io/component"]: item["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -66,21 +70,20 @@ class PodsTest(unittest.TestCase):
 
     def test_the_pods_learn_and_pass_the_test(self):
         items = objects(render(settings=["run.environmentSteps=1500", f"run.config={json.dumps(OWN)}"]))
-        with tempfile.TemporaryDirectory() as folder:
-            run = self.run_pods(folder, items)
-            # Those that send before those that take.
-            for name in ("evaluator", "actor", "mpc_rollout", "sac_learner", "model_trainer", "snapshot", "replay"):
-                self.assertEqual(run.stop(name), 0, name)
+        run = self.run_pods(self.folder(), items)
+        # Those that send before those that take.
+        for name in ("evaluator", "actor", "mpc_rollout", "sac_learner", "model_trainer", "snapshot", "replay"):
+            self.assertEqual(run.stop(name), 0, name)
 
     def test_the_roles_of_the_certificates_let_them_do_it_too(self):
         items = objects(render(settings=["run.environmentSteps=1000", f"run.config={json.dumps(OWN)}", 'tls.mode="certManager"']))
-        with tempfile.TemporaryDirectory() as folder:
-            tls = pathlib.Path(folder) / "tls"
-            certificates.make_authority(tls / "authority")
-            for item in items:
-                if item["kind"] == "Certificate" and "uris" in item["spec"]:
-                    certificates.issue(tls / "authority", tls / item["metadata"]["labels"]["app.kubernetes.io/component"], item["spec"]["uris"][0])
-            self.run_pods(folder, items, tls)
+        folder = self.folder()
+        tls = pathlib.Path(folder) / "tls"
+        certificates.make_authority(tls / "authority")
+        for item in items:
+            if item["kind"] == "Certificate" and "uris" in item["spec"]:
+                certificates.issue(tls / "authority", tls / item["metadata"]["labels"]["app.kubernetes.io/component"], item["spec"]["uris"][0])
+        self.run_pods(folder, items, tls)
 
 
 if __name__ == "__main__":

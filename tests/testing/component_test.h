@@ -27,11 +27,12 @@ constexpr absl::Duration kPatience = absl::Seconds(60);
 
 // One hosted component.
 struct Host {
-  static Host Start(absl::StatusOr<std::unique_ptr<ServiceComponent>> made) {
+  // Without an address it is reached over channels inside the process alone.
+  static Host Start(absl::StatusOr<std::unique_ptr<ServiceComponent>> made, const std::string& address = "") {
     EXPECT_OK(made);
     Host host;
     host.component = *std::move(made);
-    auto runner = ServerRunner::Start({.run_id = "run"}, host.component.get());
+    auto runner = ServerRunner::Start({.address = address, .run_id = "run"}, host.component.get());
     EXPECT_OK(runner);
     host.runner = *std::move(runner);
     return host;
@@ -64,9 +65,9 @@ class ComponentTest : public ::testing::Test {
   }
 
   // The services keep their snapshots in memory; the component under test has the folder.
-  void StartServices() {
-    replay_ = Host::Start(MakeReplayComponent(context_));
-    snapshot_ = Host::Start(MakeSnapshotComponent(context_));
+  void StartServices(const std::string& address = "") {
+    replay_ = Host::Start(MakeReplayComponent(context_), address);
+    snapshot_ = Host::Start(MakeSnapshotComponent(context_), address);
     context_.replay = replay_.runner->InProcessChannel();
     context_.snapshot = snapshot_.runner->InProcessChannel();
     context_.data_dir = folder_.string();

@@ -22,10 +22,10 @@
 #include "absl/time/clock.h"
 #include "common/base/file_io.h"
 #include "common/base/lock_checks.h"
+#include "common/bench/server_process.h"
 #include "common/rpc/channel_factory.h"
 #include "services/replay/bench/echo_replay.h"
 #include "services/replay/bench/load_clients.h"
-#include "services/replay/bench/server_process.h"
 #include "services/replay/replay_client.h"
 #include "services/snapshot/snapshot_client.h"
 
@@ -51,11 +51,6 @@ struct Options {
 };
 
 std::string Self() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
-
-// The service of this name that was built beside us.
-std::string Beside(const std::string& name) {
-  return (std::filesystem::path(Self()).parent_path() / name).string();
-}
 
 // A histogram: milliseconds to counts.
 using Counts = std::map<double, int64_t>;

@@ -1,4 +1,4 @@
-#include "services/replay/bench/server_process.h"
+#include "common/bench/server_process.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -32,6 +32,10 @@ int64_t NumberAfter(const std::string& text, const std::string& label) {
 }
 
 }  // namespace
+
+std::string Beside(const std::string& name) {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / name).string();
+}
 
 ServerProcess::ServerProcess(const std::string& command)
     : output_(popen(absl::StrCat("echo $$; exec ", command, " 2>&1").c_str(), "r")) {

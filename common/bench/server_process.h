@@ -10,6 +10,9 @@
 
 namespace demorl {
 
+// The program of this name that was built beside the benchmark.
+std::string Beside(const std::string& name);
+
 // What /proc says of a process.
 struct ProcessFigures {
   int64_t resident_bytes = 0;
