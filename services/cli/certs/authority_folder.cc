@@ -10,9 +10,11 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/security/roles.h"
+#include "services/cli/certs/certificate_need.h"
 #include "services/cli/certs/tls_folder.h"
 #include "services/cli/process/child_process.h"
 
@@ -95,7 +97,8 @@ absl::Status Check(const CertificateRequest& request) {
   return CheckDays(request.days);
 }
 
-std::string AlternativeNames(const CertificateRequest& request, const std::string& trust_domain) {
+std::vector<std::string> AlternativeNames(const CertificateRequest& request,
+                                          const std::string& trust_domain) {
   std::vector<std::string> names = {absl::StrCat("URI:spiffe://", trust_domain, "/", request.peer)};
   for (const std::string& name : request.dns_names) {
     names.push_back("DNS:" + name);
@@ -103,7 +106,7 @@ std::string AlternativeNames(const CertificateRequest& request, const std::strin
   for (const std::string& address : request.addresses) {
     names.push_back("IP:" + address);
   }
-  return absl::StrJoin(names, ",");
+  return names;
 }
 
 // Of files that openssl writes on the way.
@@ -197,7 +200,7 @@ absl::StatusOr<fs::path> AuthorityFolder::Issue(const CertificateRequest& reques
       file("extensions"),
       absl::StrCat("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n",
                    "extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=",
-                   AlternativeNames(request, trust_domain_), "\n")));
+                   absl::StrJoin(AlternativeNames(request, trust_domain_), ","), "\n")));
   RETURN_IF_ERROR(Run({"req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                        "-config", Config(folder_), "-subj", Subject(request.peer), "-keyout", file("key"),
                        "-out", file("request")}));
@@ -208,10 +211,26 @@ absl::StatusOr<fs::path> AuthorityFolder::Issue(const CertificateRequest& reques
   ASSIGN_OR_RETURN(files.certificate, ReadFile(file("certificate")));
   ASSIGN_OR_RETURN(files.key, ReadFile(file("key")));
   ASSIGN_OR_RETURN(files.authorities, ReadFile(folder_ / "ca.crt"));
-  const fs::path out = request.out.empty() ? folder_ / absl::StrReplaceAll(request.peer, {{"/", "-"}})
-                                           : fs::absolute(request.out);
-  RETURN_IF_ERROR(ReplaceTlsFiles(out, files));
-  return out;
+  RETURN_IF_ERROR(ReplaceTlsFiles(OutOf(request), files));
+  return OutOf(request);
+}
+
+absl::StatusOr<std::string> AuthorityFolder::IssueIfDue(const CertificateRequest& request) {
+  RETURN_IF_ERROR(Check(request));
+  CertificateNeed need = {.tls_dir = OutOf(request),
+                          .names = AlternativeNames(request, trust_domain_),
+                          .crl_dir = folder_ / "crl"};
+  ASSIGN_OR_RETURN(need.authorities, ReadFile(folder_ / "ca.crt"));
+  std::string reason = WhyDue(need, absl::Now());
+  if (!reason.empty()) {
+    RETURN_IF_ERROR(Issue(request).status());
+  }
+  return reason;
+}
+
+fs::path AuthorityFolder::OutOf(const CertificateRequest& request) const {
+  return request.out.empty() ? folder_ / absl::StrReplaceAll(request.peer, {{"/", "-"}})
+                             : fs::absolute(request.out);
 }
 
 absl::StatusOr<int> AuthorityFolder::Revoke(const std::string& peer) {

@@ -34,9 +34,15 @@ class AuthorityFolder {
   // NOT_FOUND if the folder holds none.
   static absl::StatusOr<AuthorityFolder> Open(const std::filesystem::path& folder);
 
+  const std::string& trust_domain() const { return trust_domain_; }
+
   // Issues a certificate with a key of its own and swaps it in for the one before, so that a running service
   // reads all or nothing. The folder. INVALID_ARGUMENT for what cannot stand in a certificate.
   absl::StatusOr<std::filesystem::path> Issue(const CertificateRequest& request);
+
+  // The same, unless the folder's certificate will do for a while: see WhyDue. Why it was issued; empty if it
+  // was not.
+  absl::StatusOr<std::string> IssueIfDue(const CertificateRequest& request);
 
   // Revokes every certificate of a peer that has not expired, and writes the list. How many. NOT_FOUND if
   // there is none left to revoke.
@@ -46,6 +52,7 @@ class AuthorityFolder {
   AuthorityFolder(std::filesystem::path folder, std::string trust_domain)
       : folder_(std::move(folder)), trust_domain_(std::move(trust_domain)) {}
 
+  std::filesystem::path OutOf(const CertificateRequest& request) const;
   absl::Status WriteRevocationList() const;
 
   std::filesystem::path folder_;

@@ -6,6 +6,7 @@
 #include "common/rpc/security/certificate.h"
 #include "common/rpc/security/revocation_lists.h"
 #include "gmock/gmock.h"
+#include "services/cli/certs/certificate_need.h"
 #include "tests/testing/secure_server.h"
 
 namespace demorl {
@@ -89,6 +90,56 @@ TEST_F(AuthorityFolderTest, ANewCertificateTakesThePlaceOfTheOneBeforeInOneStep)
   EXPECT_THAT(lists->Check(first), StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("revoked")));
 }
 
+TEST_F(AuthorityFolderTest, WhatIsStillGoodIsLeftAlone) {
+  AuthorityFolder authority = MakeAuthority();
+  const CertificateRequest request = {.peer = "replay",
+                                      .dns_names = {"replay", "localhost"},
+                                      .addresses = {"0:0:0:0:0:0:0:1", "10.0.0.1"},
+                                      .out = folder_ / "out"};
+  ASSERT_OK_AND_ASSIGN(const std::string first_reason, authority.IssueIfDue(request));
+  EXPECT_EQ(first_reason, "there was none");
+  const std::string first = Read(request.out / "tls.crt");
+  ASSERT_OK_AND_ASSIGN(const std::string second_reason, authority.IssueIfDue(request));
+  EXPECT_EQ(second_reason, "");
+  EXPECT_EQ(Read(request.out / "tls.crt"), first);
+}
+
+TEST_F(AuthorityFolderTest, WhatIsNotGoodAnyLongerIsReplacedAndTheReasonGiven) {
+  AuthorityFolder authority = MakeAuthority();
+  CertificateRequest request = {.peer = "replay", .dns_names = {"replay"}, .out = folder_ / "out"};
+  ASSERT_OK(authority.IssueIfDue(request).status());
+  const auto expect_due = [&](const char* reason) {
+    const std::string before = Read(request.out / "tls.crt");
+    EXPECT_THAT(*authority.IssueIfDue(request), HasSubstr(reason));
+    EXPECT_NE(Read(request.out / "tls.crt"), before) << reason;
+    EXPECT_EQ(*authority.IssueIfDue(request), "") << reason;
+  };
+  request.dns_names.emplace_back("replay.lab");
+  expect_due("URI:spiffe://demorl.local/replay");
+  request.dns_names = {"replay"};
+  expect_due("DNS:replay.lab");
+  ASSERT_OK(authority.Revoke("replay").status());
+  expect_due("was revoked");
+  fs::remove(request.out / "..data" / "tls.key");
+  expect_due("there was none");
+  ASSERT_OK(WriteFileAtomically(request.out / "..data" / "tls.crt", "not a certificate"));
+  expect_due("did not fit");
+  fs::remove_all(certs());
+  authority = MakeAuthority();
+  expect_due("another authority");
+}
+
+TEST_F(AuthorityFolderTest, ACertificateIsDueWhenLessThanAThirdOfItsTimeIsLeft) {
+  AuthorityFolder authority = MakeAuthority();
+  ASSERT_OK_AND_ASSIGN(const fs::path out, authority.Issue({.peer = "replay", .days = 300}));
+  const CertificateNeed need = {.tls_dir = out,
+                                .names = {"URI:spiffe://demorl.local/replay"},
+                                .authorities = Read(certs() / "ca.crt"),
+                                .crl_dir = certs() / "crl"};
+  EXPECT_EQ(WhyDue(need, absl::Now() + absl::Hours(199 * 24)), "");
+  EXPECT_THAT(WhyDue(need, absl::Now() + absl::Hours(201 * 24)), HasSubstr("valid until 20"));
+}
+
 TEST_F(AuthorityFolderTest, GoesOnWhereItWasAlsoAtAnotherPlace) {
   MakeAuthority();
   fs::rename(certs(), folder_ / "moved");
@@ -125,6 +176,7 @@ TEST_F(AuthorityFolderTest, BadInputIsNamedAndLeavesNothing) {
   };
   for (const auto& [request, message] : kCases) {
     EXPECT_THAT(authority.Issue(request), StatusIs(kInvalid, HasSubstr(message))) << request.peer;
+    EXPECT_THAT(authority.IssueIfDue(request), StatusIs(kInvalid, HasSubstr(message))) << request.peer;
   }
   EXPECT_EQ(Read(certs() / "index.txt"), "");
   ASSERT_OK(MakeFolders(folder_ / "taken"));
