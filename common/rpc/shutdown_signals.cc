@@ -4,8 +4,10 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
+#include "common/base/clock.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
@@ -26,7 +28,8 @@ void BlockShutdownSignals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-ShutdownSignals::ShutdownSignals(std::function<void(int)> on_first) : on_first_(std::move(on_first)) {
+ShutdownSignals::ShutdownSignals(std::function<void(int)> on_first, absl::Duration one_request)
+    : on_first_(std::move(on_first)), one_request_(one_request) {
   BlockShutdownSignals();
   thread_ = std::thread([this] { Run(); });
 }
@@ -41,7 +44,7 @@ ShutdownSignals::~ShutdownSignals() {
 void ShutdownSignals::Run() {
   pthread_setname_np(pthread_self(), "signals");
   const sigset_t signals = SignalSet();
-  bool first = true;
+  std::optional<absl::Duration> first;
   while (true) {
     int signal = 0;
     if (sigwait(&signals, &signal) != 0) {
@@ -50,13 +53,15 @@ void ShutdownSignals::Run() {
     if (ending_.load()) {
       return;
     }
-    if (!first) {
+    const absl::Duration now = RealClock::Get().Now();
+    if (!first.has_value()) {
+      first = now;
+      on_first_(signal);
+    } else if (now - *first >= one_request_) {
       spdlog::warn("second signal: ending without a drain");
       spdlog::default_logger()->flush();
       std::_Exit(128 + signal);
     }
-    first = false;
-    on_first_(signal);
   }
 }
 
