@@ -43,6 +43,11 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, Metrics* 
   if (metrics != nullptr) {
     interceptors.push_back(MakeClientCallMetrics(metrics));
   }
+  if (security != nullptr) {
+    if (auto interceptor = security->MakeInterceptor(); interceptor != nullptr) {
+      interceptors.push_back(std::move(interceptor));
+    }
+  }
   return grpc::experimental::CreateCustomChannelWithInterceptors(
       address, security == nullptr ? grpc::InsecureChannelCredentials() : security->channel_credentials(),
       arguments, std::move(interceptors));

@@ -15,6 +15,7 @@
 #include "common/base/status_macros.h"
 #include "common/concurrency/stop_token.h"
 #include "common/rpc/call_metrics.h"
+#include "common/rpc/certificate_metrics.h"
 #include "common/rpc/control_service.h"
 #include "common/rpc/grpc_log.h"
 #include "common/rpc/grpc_settings.h"
@@ -49,7 +50,11 @@ class ServerRunnerImpl final : public ServerRunner {
     if (options_.metrics != nullptr) {
       state_metrics_.emplace(*options_.metrics, component_.name());
       state_metrics_->Set(ComponentState::kStarting);
+      if (options_.security != nullptr && options_.security->certificate() != nullptr) {
+        certificate_metrics_.emplace(*options_.metrics);
+      }
     }
+    RefreshCertificate();
   }
 
   ~ServerRunnerImpl() override {
@@ -173,9 +178,20 @@ class ServerRunnerImpl final : public ServerRunner {
     while (!stop.WaitFor(kHealthPeriod)) {
       UpdateHealth();
       NotifyAlive();
+      RefreshCertificate();
       if (stream_age_.has_value()) {
         stream_age_->EndOldStreams();
       }
+    }
+  }
+
+  void RefreshCertificate() {
+    if (options_.security == nullptr || options_.security->certificate() == nullptr) {
+      return;
+    }
+    options_.security->certificate()->Refresh();
+    if (certificate_metrics_.has_value()) {
+      certificate_metrics_->Set(options_.security->certificate()->certificate());
     }
   }
 
@@ -213,6 +229,7 @@ class ServerRunnerImpl final : public ServerRunner {
   std::unique_ptr<HealthServer> health_server_;
   // Of the monitor's thread, and of whoever shuts down after it.
   std::optional<StateMetrics> state_metrics_;
+  std::optional<CertificateMetrics> certificate_metrics_;
   std::thread monitor_;
   absl::Mutex shutdown_mutex_;
   bool shut_down_ ABSL_GUARDED_BY(shutdown_mutex_) = false;

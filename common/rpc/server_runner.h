@@ -28,7 +28,7 @@ struct ServerOptions {
   absl::Duration connection_grace = absl::Seconds(2);
   // Counts calls; none when null. Outlives the runner.
   Metrics* metrics = nullptr;
-  // Plain text when null. Outlives the runner.
+  // Plain text when null. Outlives the runner, which watches its certificate.
   TransportSecurity* security = nullptr;
   demorl::config::v1::ServerLimits limits;
 };

@@ -17,11 +17,13 @@ SECONDS = 30
 # Queries (dashboard, panel, refId) that return nothing here: why.
 FAULT = "only after a fault"
 PLANS = "only where an actor or a robot acts by plans"
+TLS = "only where services speak TLS"
 WITHOUT_DATA = {
     ("plumbing", "Errors by method", "A"): FAULT,
     ("plumbing", "Errors by method, at the client", "A"): FAULT,
     ("plumbing", "Duration of an online plan", "A"): PLANS,
     ("plumbing", "Duration of an online plan", "B"): PLANS,
+    ("plumbing", "Time until a certificate expires", "A"): TLS,
 }
 # Told of a machine that is too busy for a control loop, or of a leg that moves at random; not of our system.
 ALERTS_OF_THE_MACHINE = {"DemorlGatewayMissesTicks", "DemorlGatewayFault", "DemorlGatewayDropsRecords"}

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/file_io.h"
+#include "common/metrics/metrics.h"
 #include "common/rpc/channel_factory.h"
 #include "common/rpc/grpc_status.h"
 #include "common/rpc/server_runner.h"
@@ -78,6 +79,7 @@ class SecureServerTest : public ::testing::Test {
     component_ = std::make_unique<IdleComponent>(services);
     ASSERT_OK_AND_ASSIGN(runner_, ServerRunner::Start({.address = "127.0.0.1:0",
                                                        .run_id = "run",
+                                                       .metrics = metrics_.get(),
                                                        .security = server_security_.get(),
                                                        .limits = limits_},
                                                       component_.get()));
@@ -138,6 +140,7 @@ class SecureServerTest : public ::testing::Test {
   SecurityConfig server_config_;
   demorl::config::v1::ServerLimits limits_;
   std::unique_ptr<TransportSecurity> server_security_;
+  const std::unique_ptr<Metrics> metrics_ = MakeLocalMetrics();
   std::unique_ptr<IdleComponent> component_;
   std::unique_ptr<ServerRunner> runner_;
   std::vector<std::unique_ptr<TransportSecurity>> clients_;

@@ -66,6 +66,11 @@ TestAuthority::TestAuthority(const std::string& name) : key_(EVP_EC_gen("P-256")
   certificate_ = CertificatePem(x509_.get());
 }
 
+TestAuthority::TestAuthority(const Issued& issued)
+    : key_(PEM_read_bio_PrivateKey(openssl::ReaderOf(issued.key).get(), nullptr, nullptr, nullptr)),
+      x509_(openssl::ReadPemCertificate(issued.certificate)),
+      certificate_(issued.certificate) {}
+
 TestAuthority::Issued TestAuthority::Issue(const Request& request) {
   const openssl::Key key(EVP_EC_gen("P-256"));
   const openssl::CertificatePtr x509 =
@@ -73,6 +78,10 @@ TestAuthority::Issued TestAuthority::Issue(const Request& request) {
   X509_set_issuer_name(x509.get(), X509_get_subject_name(x509_.get()));
   if (!request.alternative_names.empty()) {
     AddExtension(x509.get(), NID_subject_alt_name, absl::StrJoin(request.alternative_names, ","));
+  }
+  if (request.is_authority) {
+    AddExtension(x509.get(), NID_basic_constraints, "critical,CA:TRUE");
+    AddExtension(x509.get(), NID_key_usage, "critical,keyCertSign,cRLSign");
   }
   DEMORL_CHECK(X509_sign(x509.get(), key_.get(), EVP_sha256()) > 0);
   return {.certificate = CertificatePem(x509.get()),
@@ -85,6 +94,10 @@ TestAuthority::Issued TestAuthority::IssueRole(const std::string& role) {
   return Issue({.common_name = role,
                 .alternative_names = {absl::StrCat("URI:spiffe://demorl.local/", role), "DNS:localhost",
                                       "IP:127.0.0.1"}});
+}
+
+TestAuthority::Issued TestAuthority::IssueAuthority(const std::string& name) {
+  return Issue({.common_name = name, .is_authority = true});
 }
 
 std::string TestAuthority::RevocationList(const std::vector<Issued>& revoked) {

@@ -18,16 +18,21 @@ class TestAuthority {
     std::vector<std::string> alternative_names;
     // From now.
     absl::Duration begin = -absl::Hours(1), end = absl::Hours(1);
+    bool is_authority = false;
   };
   struct Issued {
     std::string certificate, key;
   };
 
   explicit TestAuthority(const std::string& name);
+  // One whose certificate is that of IssueAuthority of another.
+  explicit TestAuthority(const Issued& issued);
 
   Issued Issue(const Request& request);
   // Of this role, for servers on this machine too.
   Issued IssueRole(const std::string& role);
+
+  Issued IssueAuthority(const std::string& name);
 
   const std::string& certificate() const { return certificate_; }
 

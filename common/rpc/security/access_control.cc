@@ -7,7 +7,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/security/certificate.h"
 #include "grpc/grpc_security_constants.h"
 
 namespace demorl {
@@ -67,6 +66,10 @@ absl::StatusOr<Peer> AccessControl::PeerOfCertificate(absl::string_view pem) {
 absl::StatusOr<Peer> AccessControl::ReadPeer(absl::string_view pem) {
   ASSIGN_OR_RETURN(const Certificate certificate, ReadCertificate(pem));
   RETURN_IF_ERROR(CheckNotRevoked(pem));
+  return RoleOf(certificate);
+}
+
+absl::StatusOr<Peer> AccessControl::RoleOf(const Certificate& certificate) const {
   const std::string prefix = absl::StrCat("spiffe://", security_.trust_domain(), "/");
   if (certificate.uris.size() != 1 || !absl::StartsWith(certificate.uris.front(), prefix)) {
     return absl::UnauthenticatedError(

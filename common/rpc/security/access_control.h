@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "common/rpc/security/accepted_tokens.h"
+#include "common/rpc/security/certificate.h"
 #include "common/rpc/security/revocation_lists.h"
 #include "common/rpc/security/roles.h"
 #include "demorl/config/v1/security.pb.h"
@@ -52,6 +53,9 @@ class AccessControl {
                                 std::optional<absl::string_view> authorization);
 
   bool takes_tokens() const { return tokens_ != nullptr; }
+
+  // What the names of a certificate say: one role. UNAUTHENTICATED with what was found.
+  absl::StatusOr<Peer> RoleOf(const Certificate& certificate) const;
 
   // UNAUTHENTICATED if its authority has revoked the certificate.
   absl::Status CheckNotRevoked(absl::string_view certificate_pem);

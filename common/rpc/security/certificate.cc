@@ -55,6 +55,20 @@ std::vector<std::string> UrisOf(const X509* certificate) {
   return uris;
 }
 
+void FreeAll(STACK_OF(X509) * certificates) { sk_X509_pop_free(certificates, X509_free); }
+
+using CertificateList = std::unique_ptr<STACK_OF(X509), Deleter<FreeAll>>;
+
+CertificateList ReadAll(absl::string_view pem) {
+  CertificateList certificates(sk_X509_new_null());
+  const openssl::Bio reader = ReaderOf(pem);
+  while (X509* certificate = PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr)) {
+    sk_X509_push(certificates.get(), certificate);
+  }
+  ERR_clear_error();
+  return certificates;
+}
+
 }  // namespace
 
 std::string Certificate::Describe() const {
@@ -69,6 +83,7 @@ absl::StatusOr<Certificate> ReadCertificate(absl::string_view pem) {
   }
   return Certificate{.subject = NameOf(X509_get_subject_name(x509.get())),
                      .serial = SerialOf(X509_get0_serialNumber(x509.get())),
+                     .issuer = NameOf(X509_get_issuer_name(x509.get())),
                      .not_before = TimeOf(X509_get0_notBefore(x509.get())),
                      .not_after = TimeOf(X509_get0_notAfter(x509.get())),
                      .uris = UrisOf(x509.get())};
@@ -85,6 +100,27 @@ absl::Status CheckKeyFits(absl::string_view chain, absl::string_view key) {
                                                       : "no private key in PEM form");
   }
   return fits ? absl::OkStatus() : absl::FailedPreconditionError("the key is not that of the certificate");
+}
+
+absl::Status CheckIssuedBy(absl::string_view chain, absl::string_view authorities) {
+  const CertificateList shown = ReadAll(chain), trusted = ReadAll(authorities);
+  if (sk_X509_num(shown.get()) == 0) {
+    return absl::InvalidArgumentError("no certificate in PEM form");
+  }
+  const std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>> check(X509_STORE_CTX_new());
+  X509_STORE_CTX_init(check.get(), nullptr, sk_X509_value(shown.get(), 0), shown.get());
+  X509_STORE_CTX_set0_trusted_stack(check.get(), trusted.get());
+  X509_STORE_CTX_set_flags(check.get(), X509_V_FLAG_NO_CHECK_TIME);
+  const bool is_issued = X509_verify_cert(check.get()) == 1;
+  const int error = X509_STORE_CTX_get_error(check.get());
+  ERR_clear_error();
+  if (is_issued) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("no authority in it has issued the certificate, whose issuer is \"",
+                   NameOf(X509_get_issuer_name(sk_X509_value(shown.get(), 0))), "\" (",
+                   X509_verify_cert_error_string(error), ")"));
 }
 
 std::string Sha256Hex(absl::string_view bytes) {

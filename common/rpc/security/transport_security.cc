@@ -5,10 +5,8 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/clock.h"
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/security/call_gate.h"
@@ -37,7 +35,8 @@ absl::Status InFile(const fs::path& file, const absl::Status& status) {
 // What a client asks of a server's certificate beyond its chain: the name that was dialled, and not revoked.
 class ServerVerifier final : public tls::ExternalCertificateVerifier {
  public:
-  explicit ServerVerifier(std::shared_ptr<AccessControl> access) : access_(std::move(access)) {}
+  ServerVerifier(std::shared_ptr<AccessControl> access, std::shared_ptr<ClientHandshakes> handshakes)
+      : access_(std::move(access)), handshakes_(std::move(handshakes)) {}
 
   bool Verify(tls::TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)> callback,
               grpc::Status* status) override {
@@ -47,6 +46,8 @@ class ServerVerifier final : public tls::ExternalCertificateVerifier {
       const absl::Status revoked = access_->CheckNotRevoked({pem.data(), pem.size()});
       if (!revoked.ok()) {
         *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED, std::string(revoked.message()));
+      } else {
+        handshakes_->Count();
       }
     }
     return is_done;
@@ -55,6 +56,7 @@ class ServerVerifier final : public tls::ExternalCertificateVerifier {
 
  private:
   const std::shared_ptr<AccessControl> access_;
+  const std::shared_ptr<ClientHandshakes> handshakes_;
   tls::HostNameCertificateVerifier host_name_;
 };
 
@@ -64,24 +66,6 @@ bool IsLoopback(const std::string& address) {
   }
   const std::string host = address.substr(0, address.rfind(':'));
   return host == "localhost" || host == "[::1]" || absl::StartsWith(host, "127.");
-}
-
-// Before gRPC reads the same files, and would only say that a handshake failed.
-absl::Status CheckIdentity(const fs::path& folder, const SecurityConfig& security) {
-  ASSIGN_OR_RETURN(const std::string chain, ReadFile(folder / "tls.crt"));
-  ASSIGN_OR_RETURN(const std::string key, ReadFile(folder / "tls.key"));
-  absl::StatusOr<Certificate> certificate = ReadCertificate(chain);
-  RETURN_IF_ERROR(InFile(folder / "tls.crt", certificate.status()));
-  RETURN_IF_ERROR(InFile(folder / "tls.key", CheckKeyFits(chain, key)));
-  const std::string until = absl::FormatTime(absl::RFC3339_sec, certificate->not_after, absl::UTCTimeZone());
-  if (certificate->not_after < absl::Now()) {
-    return absl::FailedPreconditionError(absl::StrCat((folder / "tls.crt").string(), ": the ",
-                                                      certificate->Describe(), " has expired on ", until));
-  }
-  spdlog::info("TLS as {}, until {}; trust domain {}",
-               certificate->uris.empty() ? certificate->Describe() : certificate->uris.front(), until,
-               security.trust_domain());
-  return absl::OkStatus();
 }
 
 absl::Status CheckPlainTextFields(const SecurityConfig& security) {
@@ -113,28 +97,30 @@ absl::Status TransportSecurity::LoadTls() {
   const fs::path folder = security_.tls_dir();
   ASSIGN_OR_RETURN(const std::string authorities, ReadFile(folder / "ca.crt"));
   RETURN_IF_ERROR(InFile(folder / "ca.crt", ReadCertificate(authorities).status()));
-  has_identity_ = fs::exists(folder / "tls.crt") || fs::exists(folder / "tls.key");
-  if (has_identity_) {
-    RETURN_IF_ERROR(CheckIdentity(folder, security_));
+  ASSIGN_OR_RETURN(access_, AccessControl::Create(security_));
+  const bool has_identity = fs::exists(folder / "tls.crt") || fs::exists(folder / "tls.key");
+  if (has_identity) {
+    // Before gRPC reads the same files, and would only say that a handshake failed.
+    ASSIGN_OR_RETURN(certificate_, OwnCertificate::Open(folder, access_));
   } else if (!security_.has_token_file()) {
     return absl::FailedPreconditionError(
         absl::StrCat(folder.string(),
                      " holds no tls.crt and tls.key, and security.token_file is not set; want one of both"));
   }
   RequireTls13();
-  ASSIGN_OR_RETURN(access_, AccessControl::Create(security_));
-  provider_ = has_identity_ ? std::make_shared<tls::FileWatcherCertificateProvider>(
-                                  (folder / "tls.key").string(), (folder / "tls.crt").string(),
-                                  (folder / "ca.crt").string(), kRefreshSeconds)
-                            : std::make_shared<tls::FileWatcherCertificateProvider>(
-                                  (folder / "ca.crt").string(), kRefreshSeconds);
+  provider_ = has_identity ? std::make_shared<tls::FileWatcherCertificateProvider>(
+                                 (folder / "tls.key").string(), (folder / "tls.crt").string(),
+                                 (folder / "ca.crt").string(), kRefreshSeconds)
+                           : std::make_shared<tls::FileWatcherCertificateProvider>(
+                                 (folder / "ca.crt").string(), kRefreshSeconds);
   tls::TlsChannelCredentialsOptions options;
   options.set_certificate_provider(provider_);
   options.watch_root_certs();
-  if (has_identity_) {
+  if (has_identity) {
     options.watch_identity_key_cert_pairs();
   }
-  options.set_certificate_verifier(tls::ExternalCertificateVerifier::Create<ServerVerifier>(access_));
+  options.set_certificate_verifier(
+      tls::ExternalCertificateVerifier::Create<ServerVerifier>(access_, handshakes_));
   channel_credentials_ = tls::TlsCredentials(options);
   if (security_.has_token_file()) {
     ASSIGN_OR_RETURN(const std::shared_ptr<grpc::CallCredentials> token,
@@ -142,6 +128,11 @@ absl::Status TransportSecurity::LoadTls() {
     channel_credentials_ = grpc::CompositeChannelCredentials(channel_credentials_, token);
   }
   return absl::OkStatus();
+}
+
+std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface> TransportSecurity::MakeInterceptor()
+    const {
+  return access_ == nullptr ? nullptr : MakeRefusedHandshakeInterceptor(certificate_, handshakes_);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::ServerCredentialsFor(
@@ -166,7 +157,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::Serv
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::TlsServerCredentials(
     double max_calls_per_second, Metrics* metrics) {
-  if (!has_identity_) {
+  if (certificate_ == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat(security_.tls_dir(), " holds no tls.crt and tls.key; a server must have both"));
   }
@@ -182,15 +173,6 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::TlsS
   std::shared_ptr<grpc::ServerCredentials> credentials = tls::TlsServerCredentials(options);
   credentials->SetAuthMetadataProcessor(std::make_shared<CallGate>(access_, max_calls_per_second, metrics));
   return credentials;
-}
-
-absl::Time TransportSecurity::CertificateExpiry() const {
-  if (!has_identity_) {
-    return absl::InfiniteFuture();
-  }
-  const absl::StatusOr<std::string> chain = ReadFile(fs::path(security_.tls_dir()) / "tls.crt");
-  const absl::StatusOr<Certificate> certificate = chain.ok() ? ReadCertificate(*chain) : chain.status();
-  return certificate.ok() ? certificate->not_after : absl::InfinitePast();
 }
 
 SecurityConfig SecurityOfService(const SecurityConfig& security, const std::string& service) {

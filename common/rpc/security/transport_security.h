@@ -6,10 +6,13 @@
 #include "absl/status/statusor.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/security/access_control.h"
+#include "common/rpc/security/own_certificate.h"
+#include "common/rpc/security/refused_handshake.h"
 #include "demorl/config/v1/security.pb.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/security/tls_certificate_provider.h"
+#include "grpcpp/support/client_interceptor.h"
 
 namespace demorl {
 
@@ -34,8 +37,11 @@ class TransportSecurity {
   // Null for plain text: anybody may do everything.
   std::shared_ptr<AccessControl> access() const { return access_; }
 
-  // When our own certificate ends, as the file says now; infinite without one.
-  absl::Time CertificateExpiry() const;
+  // For channels with our credentials; null for plain text.
+  std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface> MakeInterceptor() const;
+
+  // Null without one.
+  std::shared_ptr<OwnCertificate> certificate() const { return certificate_; }
 
  private:
   explicit TransportSecurity(const demorl::config::v1::SecurityConfig& security) : security_(security) {}
@@ -45,9 +51,11 @@ class TransportSecurity {
                                                                                 Metrics* metrics);
 
   const demorl::config::v1::SecurityConfig security_;
-  bool has_identity_ = false;
   // All null for plain text.
   std::shared_ptr<AccessControl> access_;
+  // Null also for a client that shows a token instead.
+  std::shared_ptr<OwnCertificate> certificate_;
+  const std::shared_ptr<ClientHandshakes> handshakes_ = std::make_shared<ClientHandshakes>();
   std::shared_ptr<grpc::experimental::CertificateProviderInterface> provider_;
   std::shared_ptr<grpc::ChannelCredentials> channel_credentials_;
 };

@@ -93,13 +93,16 @@ absl::Status Follow(const FollowOptions& options) {
   if (!folder->evaluations().empty()) {
     Show(folder->evaluations().back(), &metrics);
   }
+  ASSIGN_OR_RETURN(const std::unique_ptr<TransportSecurity> security,
+                   TransportSecurity::Create(OperatorSecurity(config)));
   SignalStop signals;
   EvaluatorComponent component;
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<ServerRunner> runner,
-      ServerRunner::Start(
-          {.health_address = options.health_address, .run_id = config.run_id(), .metrics = registry.get()},
-          &component));
+  ASSIGN_OR_RETURN(const std::unique_ptr<ServerRunner> runner,
+                   ServerRunner::Start({.health_address = options.health_address,
+                                        .run_id = config.run_id(),
+                                        .metrics = registry.get(),
+                                        .security = security.get()},
+                                       &component));
   RunMonitor monitor({.folder = folder.get(),
                       .channels = channels,
                       .stop_when_unhealthy = false,

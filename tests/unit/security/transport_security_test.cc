@@ -246,6 +246,10 @@ TEST_F(TransportSecurityTest, PlainTextStaysOnLoopbackUnlessAllowed) {
 TEST_F(TransportSecurityTest, WhatIsWrongWithTheFilesIsSaidAtTheStart) {
   const TestAuthority::Issued one = authority_.IssueRole("replay"), two = authority_.IssueRole("replay");
   const TestAuthority::Issued expired = authority_.Issue({.end = -absl::Seconds(1)});
+  const TestAuthority::Issued early = authority_.Issue({.begin = absl::Minutes(5)});
+  const TestAuthority::Issued revoked = authority_.IssueRole("replay");
+  ASSERT_OK(MakeFolders(folder_ / "crl"));
+  ASSERT_OK(WriteFileAtomically(folder_ / "crl" / "authority.crl", authority_.RevocationList({revoked})));
   const struct {
     TestAuthority::Issued issued;
     std::string authorities;
@@ -259,6 +263,8 @@ TEST_F(TransportSecurityTest, WhatIsWrongWithTheFilesIsSaidAtTheStart) {
       {{one.certificate, two.key}, authority_.certificate(), {"tls.key", "not that of the certificate"}},
       {{one.certificate, "nonsense"}, authority_.certificate(), {"tls.key", "no private key in PEM form"}},
       {expired, authority_.certificate(), {"tls.crt", "has expired on"}},
+      {early, authority_.certificate(), {"tls.crt", "is not valid before"}},
+      {revoked, authority_.certificate(), {"tls.crt", "was revoked on"}},
   };
   int number = 0;
   for (const auto& [issued, authorities, messages] : kCases) {
@@ -266,6 +272,7 @@ TEST_F(TransportSecurityTest, WhatIsWrongWithTheFilesIsSaidAtTheStart) {
     WriteTlsDir(folder, issued, authorities);
     SecurityConfig config;
     config.set_tls_dir(folder.string());
+    config.set_crl_dir((folder_ / "crl").string());
     const absl::Status status = TransportSecurity::Create(config).status();
     EXPECT_FALSE(status.ok()) << number;
     for (const std::string& message : messages) {
