@@ -1,6 +1,7 @@
 """What can be said of the chart without a cluster: it renders, its objects are valid and keep our rules, and wrong values
 say what is wrong."""
 
+import json
 import pathlib
 import re
 import tempfile
@@ -16,6 +17,15 @@ KUBERNETES_VERSIONS = ["1.27.0", "1.34.0"]
 IGNORED_SCORES = {
     "container-image-pull-policy": "tags are fixed and digests possible; Always would only tie restarts to the registry",
     "deployment-replicas": "one actor or planner is a run; its absence delays it and loses nothing",
+}
+# Checkov, likewise.
+IGNORED_CHECKS = {
+    "CKV_K8S_8": "of helm's test, a pod that ends",
+    "CKV_K8S_9": "likewise",
+    "CKV_K8S_11": "a CPU limit would throttle a learner that could use an idle core",
+    "CKV_K8S_15": "as for kube-score",
+    "CKV_K8S_21": "it does not see the namespace that helm's caller gives",
+    "CKV_K8S_43": "image.digest of each component takes one, which only its registry can say",
 }
 
 
@@ -77,6 +87,16 @@ class RenderTest(unittest.TestCase):
                            "-o", "ci", *ignored, input=chart.render_case(name))
                 self.assertEqual(done.returncode, 0, "".join(
                     line for line in done.stdout.splitlines(True) if "[OK]" not in line and "[SKIPPED]" not in line))
+
+    def test_checkov_finds_nothing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in CASES:
+                (pathlib.Path(folder) / f"{name}.yaml").write_text(chart.render_case(name))
+            done = run(TOOLS.parent / "checkov/bin/checkov", "--directory", folder, "--framework", "kubernetes", "--compact",
+                       "--skip-download", "--skip-check", ",".join(IGNORED_CHECKS), "--output", "json")
+            summary = json.loads(done.stdout)["summary"]
+            self.assertEqual((done.returncode, summary["failed"], summary["parsing_errors"]), (0, 0, 0), done.stdout)
+            self.assertGreater(summary["resource_count"], 20 * len(CASES))
 
     def test_a_package_renders_as_its_folder(self):
         with tempfile.TemporaryDirectory() as folder:
