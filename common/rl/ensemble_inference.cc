@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "common/rl/compute_device.h"
 #include "common/rl/silu.h"
 #include "common/rl/tensor_convert.h"
 
@@ -437,14 +438,10 @@ absl::StatusOr<std::unique_ptr<EnsembleInference>> EnsembleInference::FromTensor
                                                                                   int observation_size,
                                                                                   int action_size,
                                                                                   const std::string& device) {
-  const bool cuda = device == "cuda" || (device == "auto" && at::hasCUDA());
-  if ((cuda && !at::hasCUDA()) || (!cuda && device != "cpu" && device != "auto")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("device ", device, " cannot be had; allowed: auto, cpu", at::hasCUDA() ? ", cuda" : ""));
-  }
+  ASSIGN_OR_RETURN(const ComputeDevice chosen, ChooseDevice(device));
   ASSIGN_OR_RETURN(const Layout layout,
                    CheckLayout(tensors, observation_size + action_size, observation_size + 1));
-  const at::Device place(cuda ? at::kCUDA : at::kCPU);
+  const at::Device place(chosen.name);
   ASSIGN_OR_RETURN(std::vector<DenseLayer> classifier, LoadClassifier(tensors, observation_size, place));
   return std::make_unique<EnsembleInferenceImpl>(tensors, layout, observation_size, action_size, place,
                                                  std::move(classifier));

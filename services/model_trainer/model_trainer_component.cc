@@ -8,10 +8,12 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
+#include "common/rl/compute_device.h"
 #include "common/rpc/worker_loop.h"
 #include "services/model_trainer/trainer_loop.h"
 #include "services/replay/replay_client.h"
 #include "services/snapshot/snapshot_client.h"
+#include "spdlog/spdlog.h"
 
 namespace demorl {
 namespace {
@@ -101,6 +103,8 @@ class ModelTrainerComponent final : public WorkerLoopComponent {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeModelTrainerComponent(const ServiceContext& context) {
+  ASSIGN_OR_RETURN(const ComputeDevice device, ChooseDevice(context.config.device()));
+  spdlog::info("computes on {} ({})", device.name, device.reason);
   auto component = std::make_unique<ModelTrainerComponent>(context);
   RETURN_IF_ERROR(component->Initialise());
   return component;

@@ -8,12 +8,14 @@
 #include "common/base/host_name.h"
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
+#include "common/rl/compute_device.h"
 #include "services/mpc_rollout/core/planner_options.h"
 #include "services/mpc_rollout/planning_service.h"
 #include "services/mpc_rollout/rollout_worker.h"
 #include "services/mpc_rollout/snapshot_feed.h"
 #include "services/replay/replay_client.h"
 #include "services/snapshot/snapshot_client.h"
+#include "spdlog/spdlog.h"
 
 namespace demorl {
 namespace {
@@ -148,6 +150,8 @@ absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeMpcRolloutComponent(const 
         "mpc_rollout needs replay and snapshot; config.services names not both of them with a fixed port");
   }
   RETURN_IF_ERROR(MakeDmdMpcOptions(context.config.planner(), context.config.sac().discount()).status());
+  ASSIGN_OR_RETURN(const ComputeDevice device, ChooseDevice(context.config.device()));
+  spdlog::info("computes on {} ({})", device.name, device.reason);
   return std::make_unique<MpcRolloutComponent>(context);
 }
 

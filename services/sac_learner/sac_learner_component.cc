@@ -8,10 +8,12 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/env/registry.h"
+#include "common/rl/compute_device.h"
 #include "common/rpc/worker_loop.h"
 #include "services/replay/replay_client.h"
 #include "services/sac_learner/learner_loop.h"
 #include "services/snapshot/snapshot_client.h"
+#include "spdlog/spdlog.h"
 
 namespace demorl {
 namespace {
@@ -88,6 +90,8 @@ class SacLearnerComponent final : public WorkerLoopComponent {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServiceComponent>> MakeSacLearnerComponent(const ServiceContext& context) {
+  ASSIGN_OR_RETURN(const ComputeDevice device, ChooseDevice(context.config.device()));
+  spdlog::info("computes on {} ({})", device.name, device.reason);
   auto component = std::make_unique<SacLearnerComponent>(context);
   RETURN_IF_ERROR(component->Initialise());
   return component;

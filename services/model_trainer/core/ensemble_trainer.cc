@@ -9,10 +9,10 @@
 #include "common/base/check.h"
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
+#include "common/rl/compute_device.h"
 #include "common/rl/gaussian_ensemble.h"
 #include "common/rl/tensor_convert.h"
 #include "common/rl/termination_classifier.h"
-#include "common/rl/torch_device.h"
 #include "common/rl/torch_threads.h"
 #include "services/model_trainer/core/ensemble_fit.h"
 #include "services/model_trainer/core/row_mirror.h"
@@ -180,8 +180,8 @@ absl::StatusOr<std::unique_ptr<EnsembleTrainer>> EnsembleTrainer::Create(
                                                    " values; needed: one per layer, ",
                                                    settings.hidden_sizes.size() + 1));
   }
-  ASSIGN_OR_RETURN(const at::Device device, FindDevice(settings.device));
-  return std::make_unique<EnsembleTrainerImpl>(settings, device);
+  ASSIGN_OR_RETURN(const ComputeDevice device, ChooseDevice(settings.device));
+  return std::make_unique<EnsembleTrainerImpl>(settings, at::Device(device.name));
 }
 
 }  // namespace demorl

@@ -13,7 +13,6 @@
 #include "common/base/status_macros.h"
 #include "common/rl/mlp.h"
 #include "common/rl/tensor_convert.h"
-#include "common/rl/torch_device.h"
 
 namespace demorl {
 namespace {
@@ -247,11 +246,6 @@ class ValueNetwork final : public ValueFunction {
 };
 
 }  // namespace
-
-absl::StatusOr<std::string> ResolvePlanningDevice(const std::string& device) {
-  ASSIGN_OR_RETURN(const at::Device found, FindDevice(device));
-  return found.str();
-}
 
 absl::StatusOr<std::unique_ptr<PolicyFunction>> MakePolicyNetwork(const TensorFile& file,
                                                                   int observation_size, int action_size,

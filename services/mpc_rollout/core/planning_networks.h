@@ -12,9 +12,6 @@ namespace demorl {
 
 // Snapshots as the planner's batched functions, in LibTorch, which stays behind this header.
 
-// INVALID_ARGUMENT for a device that this machine does not have. "auto" is CUDA where there is one.
-absl::StatusOr<std::string> ResolvePlanningDevice(const std::string& device);
-
 // From the tensors of a policy snapshot (see MlpPolicy). INVALID_ARGUMENT if tensors are missing, of other
 // shapes than O and A imply, or not finite.
 absl::StatusOr<std::unique_ptr<PolicyFunction>> MakePolicyNetwork(const TensorFile& file,

@@ -13,6 +13,7 @@
 #include "common/env/registry.h"
 #include "common/planning/dmd_mpc.h"
 #include "common/planning/simulator_model.h"
+#include "common/rl/compute_device.h"
 #include "common/rl/torch_threads.h"
 #include "services/mpc_rollout/core/ensemble_model.h"
 #include "services/mpc_rollout/core/planner_options.h"
@@ -313,7 +314,7 @@ absl::StatusOr<std::unique_ptr<RolloutPlanner>> RolloutPlanner::Create(const Opt
                                                    " values; want at least 1"));
   }
   ASSIGN_OR_RETURN(const DmdMpcOptions planning, MakeDmdMpcOptions(options.config, options.discount));
-  ASSIGN_OR_RETURN(std::string device, ResolvePlanningDevice(options.device));
+  ASSIGN_OR_RETURN(ComputeDevice device, ChooseDevice(options.device));
   SetTorchThreads(options.config.num_threads());
   std::unique_ptr<SimulatorModel> simulator;
   if (planning.model_draw == ModelDrawKind::kSimulator) {
@@ -321,7 +322,8 @@ absl::StatusOr<std::unique_ptr<RolloutPlanner>> RolloutPlanner::Create(const Opt
                      MakeEnvironment(options.environment_id, SplitSeed(options.seed, "simulator")));
     simulator = std::make_unique<SimulatorModel>(std::move(environment));
   }
-  return std::make_unique<RolloutPlannerImpl>(options, planning, std::move(device), std::move(simulator));
+  return std::make_unique<RolloutPlannerImpl>(options, planning, std::move(device.name),
+                                              std::move(simulator));
 }
 
 }  // namespace demorl

@@ -23,12 +23,12 @@
 #include "common/base/random.h"
 #include "common/base/status_macros.h"
 #include "common/concurrency/worker_pool.h"
+#include "common/rl/compute_device.h"
 #include "common/rl/flat_adam.h"
 #include "common/rl/mlp.h"
 #include "common/rl/sac_losses.h"
 #include "common/rl/tanh_gaussian.h"
 #include "common/rl/tensor_convert.h"
-#include "common/rl/torch_device.h"
 #include "common/rl/torch_state.h"
 #include "common/rl/torch_threads.h"
 #include "services/sac_learner/core/network_group.h"
@@ -475,11 +475,11 @@ absl::Status FlatSacTrainer::RestoreState(absl::string_view bytes) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SacTrainer>> SacTrainer::Create(const SacSettings& settings) {
-  ASSIGN_OR_RETURN(const at::Device device, FindDevice(settings.device));
+  ASSIGN_OR_RETURN(const ComputeDevice device, ChooseDevice(settings.device));
   try {
     c10::InferenceMode no_gradient_recording;
     SetTorchThreads(1);  // the threads of an update are the trainer's own
-    return std::make_unique<FlatSacTrainer>(settings, device);
+    return std::make_unique<FlatSacTrainer>(settings, at::Device(device.name));
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("cannot make the SAC networks: ", error.what()));
   }

@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "common/policy/safetensors.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "services/replay/replay_client.h"
 #include "services/snapshot/snapshot_client.h"
@@ -17,6 +18,8 @@ namespace {
 
 using ::demorl::testing::Host;
 using ::demorl::testing::PendulumComponentTest;
+using ::demorl::testing::StatusIs;
+using ::testing::HasSubstr;
 
 class ModelTrainerComponentTest : public PendulumComponentTest {
  protected:
@@ -59,6 +62,13 @@ TEST_F(ModelTrainerComponentTest, TurnsRowsIntoDynamicsAndContinuesAfterARestart
   EXPECT_EQ(second->metadata.lineage().parent_version(), 1);
   ASSERT_OK(trainer.runner->Shutdown());
   writer->Close();
+}
+
+TEST_F(ModelTrainerComponentTest, AnImpossibleDeviceIsRefusedAtOnceForATaskThatIsNotNative) {
+  context_.config.set_environment("Foreign-v0");
+  context_.config.set_device("abacus");
+  EXPECT_THAT(MakeModelTrainerComponent(context_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("abacus")));
 }
 
 TEST_F(ModelTrainerComponentTest, LearnsSizesAndTerminationsOfATaskThatIsNotNative) {

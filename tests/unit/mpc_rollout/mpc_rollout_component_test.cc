@@ -65,5 +65,11 @@ TEST_F(MpcRolloutComponentTest, RefusesSettingsThatCannotWork) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("num_particles")));
 }
 
+TEST_F(MpcRolloutComponentTest, AnImpossibleDeviceIsRefusedBeforeAnythingIsPlanned) {
+  context_.config.set_device("abacus");
+  EXPECT_THAT(MakeMpcRolloutComponent(context_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("abacus")));
+}
+
 }  // namespace
 }  // namespace demorl
