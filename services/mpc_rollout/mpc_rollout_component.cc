@@ -23,6 +23,7 @@ namespace {
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_DYNAMICS;
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_POLICY;
 using ::demorl::snapshot::v1::SNAPSHOT_KIND_VALUE;
+using ::demorl::snapshot::v1::SnapshotKind;
 
 std::string PlannerId(const config::v1::RunConfig& config) {
   return absl::StrCat("mpc_rollout-", ExpandHostName(config.services().mpc_rollout().instance()));
@@ -88,6 +89,12 @@ class MpcRolloutComponent final : public ServiceComponent {
         .planner_id = PlannerId(context_.config),
         .start_count = context_.start_count,
         .find_environment = [this] { return Environment(); },
+        .is_published = [this](SnapshotKind kind) -> absl::StatusOr<bool> {
+          const absl::Status found = snapshots_.Get(kind, 0).status();
+          return absl::IsNotFound(found) ? absl::StatusOr<bool>(false)
+                 : found.ok()            ? absl::StatusOr<bool>(true)
+                                         : found;
+        },
         .latest_planning_round = [this]() -> absl::StatusOr<uint64_t> {
           ASSIGN_OR_RETURN(const auto table, replay_.GetTable("mpc"));
           return table.latest_planning_round();

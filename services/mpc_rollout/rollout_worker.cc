@@ -13,6 +13,7 @@
 #include "common/config/run_modes.h"
 #include "common/tensor/trace_codec.h"
 #include "services/mpc_rollout/chunking.h"
+#include "services/mpc_rollout/warm_up.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
@@ -140,10 +141,20 @@ absl::StatusOr<T> RolloutWorker::AskUntilThere(const std::function<absl::StatusO
 
 absl::Status RolloutWorker::Prepare() {
   ASSIGN_OR_RETURN(environment_, AskUntilThere(parts_.find_environment));
-  if (!FillsPlannedTable(parts_.config)) {
-    SetDetail(ComponentState::kRunning, "plans on request only");
-    return absl::OkStatus();
+  if (FillsPlannedTable(parts_.config)) {
+    RETURN_IF_ERROR(PrepareTable());
   }
+  WarmUp warm_up(parts_.is_published, feed_);
+  RETURN_IF_ERROR(AskUntilThere<bool>([&]() -> absl::StatusOr<bool> {
+                    RETURN_IF_ERROR(warm_up.Try(parts_.config, environment_));
+                    return true;
+                  }).status());
+  SetDetail(ComponentState::kRunning,
+            planner_ == nullptr ? "plans on request only" : "has what there is to plan with");
+  return absl::OkStatus();
+}
+
+absl::Status RolloutWorker::PrepareTable() {
   ASSIGN_OR_RETURN(const uint64_t latest_round, AskUntilThere(parts_.latest_planning_round));
   // Neither a restart nor another planner may repeat the random numbers of the rounds before.
   RolloutPlanner::Options options =
@@ -194,10 +205,10 @@ absl::Status RolloutWorker::RunShares() {
     }
     ASSIGN_OR_RETURN(const RoundShare share, ClaimShare());
     if (share.start_states == 0) {
-      planned_version_ = offered_.dynamics;
+      planned_version_ = offered_.dynamics.version;
       return absl::OkStatus();
     }
-    SetDetail(ComponentState::kRunning, absl::StrCat("planning with dynamics ", offered_.dynamics));
+    SetDetail(ComponentState::kRunning, absl::StrCat("planning with dynamics ", offered_.dynamics.version));
     share_finished_ = false;
     const absl::Duration begin = RealClock::Get().Now();
     RETURN_IF_ERROR(RunShare(share));
@@ -209,7 +220,7 @@ absl::Status RolloutWorker::RunShares() {
 
 absl::StatusOr<RoundShare> RolloutWorker::ClaimShare() {
   return parts_.claim_round({.planner_id = parts_.planner_id,
-                             .dynamics_version = offered_.dynamics,
+                             .dynamics_version = offered_.dynamics.version,
                              .rounds_per_version = parts_.config.planner().rounds_per_model(),
                              .start_states_per_round = parts_.config.planner().num_start_states(),
                              .finished = share_finished_,

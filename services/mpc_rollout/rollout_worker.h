@@ -33,6 +33,8 @@ class RolloutWorker {
     uint64_t start_count = 1;
     // Asked again while UNAVAILABLE.
     std::function<absl::StatusOr<PlanningEnvironment>()> find_environment;
+    // See WarmUp.
+    std::function<absl::StatusOr<bool>(demorl::snapshot::v1::SnapshotKind)> is_published;
     // Of D_MPC, 0 while it has no rows; part of the seed.
     std::function<absl::StatusOr<uint64_t>()> latest_planning_round;
     std::function<absl::StatusOr<RoundShare>(const RoundClaim&)> claim_round;
@@ -70,6 +72,7 @@ class RolloutWorker {
 
   void Run();
   absl::Status Prepare();
+  absl::Status PrepareTable();
   // Waits for work and does it; an error ends the worker.
   absl::Status Serve();
   // Does what falls to this planner until nothing is due any more.

@@ -26,17 +26,19 @@ absl::Status Offer(const Snapshot& snapshot, const std::string& schema_hash, Set
 
 // What the planner has taken, or null.
 std::shared_ptr<const Snapshot> UpdateOne(const SnapshotWatch& watch, const char* kind,
-                                          const std::string& schema_hash, Setter setter, uint64_t* offered,
-                                          RolloutPlanner* planner, MpcRolloutMetrics& metrics) {
+                                          const std::string& schema_hash, Setter setter,
+                                          OfferedVersions::Offered* offered, RolloutPlanner* planner,
+                                          MpcRolloutMetrics& metrics) {
   std::shared_ptr<const Snapshot> latest = watch.Latest();
-  if (latest == nullptr || latest->metadata.version() == *offered) {
+  if (latest == nullptr || latest->metadata.version() == offered->version) {
     return nullptr;
   }
-  *offered = latest->metadata.version();
+  offered->version = latest->metadata.version();
   const absl::Status status = Offer(*latest, schema_hash, setter, planner);
-  if (!status.ok()) {
+  offered->refused = !status.ok();
+  if (offered->refused) {
     metrics.refused_snapshots.Increment();
-    spdlog::warn("{} snapshot {} refused: {}", kind, *offered, std::string(status.message()));
+    spdlog::warn("{} snapshot {} refused: {}", kind, offered->version, std::string(status.message()));
     return nullptr;
   }
   return latest;
@@ -64,6 +66,13 @@ std::shared_ptr<const Snapshot> SnapshotFeed::Update(const std::string& schema_h
 
 absl::Status SnapshotFeed::WaitForNewDynamics(uint64_t known_version, absl::Time deadline) {
   return watches_.dynamics->WaitForNewer(known_version, deadline).status();
+}
+
+absl::Status SnapshotFeed::WaitForFirst(demorl::snapshot::v1::SnapshotKind kind, absl::Time deadline) {
+  const bool is_policy = kind == demorl::snapshot::v1::SNAPSHOT_KIND_POLICY;
+  const bool is_value = kind == demorl::snapshot::v1::SNAPSHOT_KIND_VALUE;
+  SnapshotWatch& watch = is_policy ? *watches_.policy : is_value ? *watches_.value : *watches_.dynamics;
+  return watch.WaitForNewer(0, deadline).status();
 }
 
 int64_t SnapshotFeed::EnvironmentRows() const {

@@ -11,11 +11,18 @@
 
 namespace demorl {
 
-// The versions that one planner has been offered, taken or refused.
+// The newest versions that one planner has been offered; 0 before the first.
 struct OfferedVersions {
-  uint64_t dynamics = 0;
-  uint64_t policy = 0;
-  uint64_t value = 0;
+  struct Offered {
+    uint64_t version = 0;
+    bool refused = false;
+  };
+
+  bool any_refused() const { return dynamics.refused || policy.refused || value.refused; }
+
+  Offered dynamics;
+  Offered policy;
+  Offered value;
 };
 
 // Follows the newest dynamics, policy and value for all planners of the process. Thread-safe.
@@ -37,6 +44,9 @@ class SnapshotFeed {
   // Blocks until there is a dynamics snapshot other than `known_version`. DEADLINE_EXCEEDED, CANCELLED after
   // Close, FAILED_PRECONDITION for another run.
   absl::Status WaitForNewDynamics(uint64_t known_version, absl::Time deadline);
+
+  // Blocks until there is a version of this kind. The same errors.
+  absl::Status WaitForFirst(demorl::snapshot::v1::SnapshotKind kind, absl::Time deadline);
 
   // Rows of D_ENV behind the newest dynamics snapshot; 0 without one.
   int64_t EnvironmentRows() const;

@@ -2,19 +2,26 @@
 
 #include "services/mpc_rollout/mpc_rollout_component.h"
 
+#include <memory>
+#include <vector>
+
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "services/mpc_rollout/mpc_rollout_client.h"
 #include "services/replay/replay_client.h"
 #include "services/snapshot/snapshot_client.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/unit/mpc_rollout/planning_fixture.h"
+#include "tests/unit/platform/health_probe.h"
 
 namespace demorl {
 namespace {
 
+using ::demorl::testing::HealthOf;
 using ::demorl::testing::Host;
 using ::demorl::testing::kPatience;
+using ::demorl::testing::kServing;
 using ::demorl::testing::StatusIs;
 using ::testing::HasSubstr;
 
@@ -53,6 +60,25 @@ TEST_F(MpcRolloutComponentTest, FillsTheTableForEachDynamicsVersionAndGoesOnAfte
   }
   EXPECT_EQ(round, 2);
   EXPECT_OK(planner.runner->Shutdown());
+}
+
+TEST_F(MpcRolloutComponentTest, OnceItIsReadyItPlansWithWhatTheRunHas) {
+  SnapshotClient snapshots(context_.snapshot, "run");
+  PublishNetworks(snapshots);
+  const Host planner = Host::Start(MakeMpcRolloutComponent(context_));
+  const std::shared_ptr<grpc::Channel> channel = planner.runner->InProcessChannel();
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (HealthOf(channel, "readiness") != kServing && absl::Now() < deadline) {
+    EXPECT_EQ(HealthOf(channel, "liveness"), kServing);
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  EXPECT_EQ(HealthOf(channel, "readiness"), kServing);
+  MpcRolloutClient client(channel,
+                          {.run_id = "run", .schema_hash = GetEnvironmentSpec(kEnvironment)->SchemaHash()});
+  ASSERT_OK_AND_ASSIGN(
+      const PlannedAction planned,
+      client.OpenPlanner()->Plan({.observation = std::vector<float>(kObservations), .first_step = true}));
+  EXPECT_FALSE(planned.fallback);
 }
 
 TEST_F(MpcRolloutComponentTest, RefusesSettingsThatCannotWork) {

@@ -1,12 +1,14 @@
 // The worker that fills D_MPC and the planning stream, against in-memory snapshots and replay.
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/base/clock.h"
@@ -204,6 +206,7 @@ class MpcRolloutTest : public ::testing::Test {
             .planner_id = "planner",
             .start_count = 3,
             .find_environment = [] { return FakeEnvironment(); },
+            .is_published = [](auto) { return false; },
             .latest_planning_round = [] { return uint64_t{17}; },
             .claim_round = [this](const RoundClaim& claim) { return replay_.Claim(claim); },
             .open_sampler =
@@ -272,6 +275,40 @@ TEST_F(MpcRolloutTest, RunsItsRoundsForEachNewDynamicsVersion) {
   EXPECT_FALSE(replay_.sampler_options.counts_as_update);
   EXPECT_EQ(metrics_.rounds.Value(), 4);
   EXPECT_EQ(metrics_.rows.Value(), 144);
+}
+
+TEST_F(MpcRolloutTest, IsReadyWithoutAModelWhereTheRunHasNone) {
+  RolloutWorker worker(Parts(SmallRun()));
+  worker.Start();
+  EXPECT_TRUE(Becomes([&] { return worker.Status().detail == "waiting for a first dynamics snapshot"; }));
+  EXPECT_EQ(worker.Status().state, ComponentState::kRunning);
+}
+
+TEST_F(MpcRolloutTest, IsNotReadyUntilItHasWhatTheRunHasAndCanPlanWithIt) {
+  std::atomic<bool> answers = false;
+  RolloutWorker::Parts parts = Parts(SmallRun());
+  parts.is_published = [&answers](auto) {
+    return answers ? absl::StatusOr<bool>(true) : absl::UnavailableError("nobody answers");
+  };
+  RolloutWorker worker(std::move(parts));
+  const auto waits_for = [&worker](const char* what) {
+    return worker.Status().state == ComponentState::kStarting &&
+           worker.Status().detail == absl::StrCat("waiting: ", what);
+  };
+  worker.Start();
+  EXPECT_TRUE(Becomes([&] { return waits_for("nobody answers"); }));
+  answers = true;
+  EXPECT_TRUE(Becomes([&] { return waits_for("no newer version"); }));
+  SetPolicyAndValue();
+  dynamics_->Set(1, ConstantDynamics(kObservations + 1, kActions, 1, 1, 0.1F));
+  EXPECT_TRUE(Becomes([&] {
+    return waits_for("the newest dynamics, policy or value cannot be planned with, as the log says");
+  }));
+  SetDynamics(2);
+  EXPECT_TRUE(Becomes([&] { return worker.Status().state == ComponentState::kRunning; }));
+  dynamics_->Set(3, ConstantDynamics(kObservations + 1, kActions, 1, 1, 0.1F));
+  EXPECT_TRUE(Becomes([&] { return metrics_.refused_snapshots.Value() >= 2; }));
+  EXPECT_EQ(worker.Status().state, ComponentState::kRunning);
 }
 
 TEST_F(MpcRolloutTest, TwoPlannersShareTheStartStatesOfARound) {
