@@ -20,10 +20,10 @@
 #include "common/rpc/grpc_log.h"
 #include "common/rpc/grpc_settings.h"
 #include "common/rpc/health_server.h"
+#include "common/rpc/open_streams.h"
 #include "common/rpc/server_limits.h"
 #include "common/rpc/service_manager.h"
 #include "common/rpc/state_metrics.h"
-#include "common/rpc/stream_age.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
@@ -41,12 +41,20 @@ constexpr absl::Duration kHealthPeriod = absl::Milliseconds(250);
 // gRPC lets connections go up to a tenth later.
 constexpr double kConnectionAgeJitter = 1.1;
 
+absl::Duration StreamAgeLimit(const ServerOptions& options) {
+  return options.max_connection_age > absl::ZeroDuration()
+             ? kConnectionAgeJitter * options.max_connection_age + options.connection_grace
+             : absl::InfiniteDuration();
+}
+
 class ServerRunnerImpl final : public ServerRunner {
  public:
   ServerRunnerImpl(const ServerOptions& options, ServiceComponent* component)
       : options_(options),
         component_(*component),
-        control_(ControlService::Create(component, options.run_id, [this] { RequestDrain(); })) {
+        control_(ControlService::Create(component, options.run_id, [this] { RequestDrain(); })),
+        open_streams_(StreamAgeLimit(options),
+                      options.security == nullptr ? nullptr : options.security->access()) {
     if (options_.metrics != nullptr) {
       state_metrics_.emplace(*options_.metrics, component_.name());
       state_metrics_->Set(ComponentState::kStarting);
@@ -131,9 +139,8 @@ class ServerRunnerImpl final : public ServerRunner {
     if (options_.max_connection_age > absl::ZeroDuration()) {
       builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
                                  static_cast<int>(absl::ToInt64Milliseconds(options_.max_connection_age)));
-      stream_age_.emplace(kConnectionAgeJitter * options_.max_connection_age + options_.connection_grace);
-      interceptors.push_back(stream_age_->MakeInterceptorFactory());
     }
+    interceptors.push_back(open_streams_.MakeInterceptorFactory());
     builder.experimental().SetInterceptorCreators(std::move(interceptors));
     for (grpc::Service* service : component_.rpc_services()) {
       builder.RegisterService(service);
@@ -179,9 +186,7 @@ class ServerRunnerImpl final : public ServerRunner {
       UpdateHealth();
       NotifyAlive();
       RefreshCertificate();
-      if (stream_age_.has_value()) {
-        stream_age_->EndOldStreams();
-      }
+      open_streams_.EndWhatMust();
     }
   }
 
@@ -223,7 +228,7 @@ class ServerRunnerImpl final : public ServerRunner {
   absl::Notification drain_requested_;
   StopSource stop_;
   const std::unique_ptr<ControlService> control_;
-  std::optional<StreamAge> stream_age_;
+  OpenStreams open_streams_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::unique_ptr<HealthServer> health_server_;

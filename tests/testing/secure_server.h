@@ -75,14 +75,18 @@ class SecureServerTest : public ::testing::Test {
 
   void StartServer(const std::vector<grpc::Service*>& services = {}) {
     runner_.reset();
-    ASSERT_OK_AND_ASSIGN(server_security_, TransportSecurity::Create(server_config_));
     component_ = std::make_unique<IdleComponent>(services);
+    StartServer(component_.get());
+  }
+  void StartServer(ServiceComponent* component) {
+    runner_.reset();
+    ASSERT_OK_AND_ASSIGN(server_security_, TransportSecurity::Create(server_config_));
     ASSERT_OK_AND_ASSIGN(runner_, ServerRunner::Start({.address = "127.0.0.1:0",
                                                        .run_id = "run",
                                                        .metrics = metrics_.get(),
                                                        .security = server_security_.get(),
                                                        .limits = limits_},
-                                                      component_.get()));
+                                                      component));
   }
 
   std::string ServerAddress() const { return absl::StrCat("127.0.0.1:", runner_->port()); }

@@ -28,6 +28,20 @@ std::optional<absl::string_view> Authorization(const grpc::ServerContextBase& ca
   return ToView(found->second);
 }
 
+// Nothing where nobody is asked who they are.
+std::optional<absl::StatusOr<Peer>> PeerOfCall(AccessControl* access, const grpc::ServerContextBase& call,
+                                               std::optional<absl::string_view> authorization) {
+  if (access == nullptr) {
+    return std::nullopt;
+  }
+  const std::shared_ptr<const grpc::AuthContext> connection = call.auth_context();
+  if (connection == nullptr ||
+      connection->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME).empty()) {
+    return std::nullopt;
+  }
+  return access->Identify(*connection, authorization);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AccessControl>> AccessControl::Create(const SecurityConfig& security) {
@@ -106,14 +120,16 @@ absl::Status ObjectAccess::Check(absl::string_view object) const {
   return CheckMayUse(**peer_, method_, object);
 }
 
+absl::Status CheckKnown(AccessControl* access, const grpc::ServerContextBase& call,
+                        std::optional<absl::string_view> authorization) {
+  const std::optional<absl::StatusOr<Peer>> peer = PeerOfCall(access, call, authorization);
+  return peer.has_value() ? peer->status() : absl::OkStatus();
+}
+
 ObjectAccess AccessOfCall(AccessControl* access, const grpc::ServerContextBase& call,
                           absl::string_view method) {
-  const std::shared_ptr<const grpc::AuthContext> connection = call.auth_context();
-  if (access == nullptr || connection == nullptr ||
-      connection->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME).empty()) {
-    return ObjectAccess();
-  }
-  return ObjectAccess(access->Identify(*connection, Authorization(call)), method);
+  std::optional<absl::StatusOr<Peer>> peer = PeerOfCall(access, call, Authorization(call));
+  return peer.has_value() ? ObjectAccess(*std::move(peer), method) : ObjectAccess();
 }
 
 }  // namespace demorl

@@ -77,6 +77,11 @@ class AccessControl {
   std::map<std::string, absl::StatusOr<Peer>, std::less<>> peers_ ABSL_GUARDED_BY(mutex_);
 };
 
+// OK if the peer of a call could begin it now, and always where `access` is null and for calls within the
+// process. UNAUTHENTICATED with the reason.
+absl::Status CheckKnown(AccessControl* access, const grpc::ServerContextBase& call,
+                        std::optional<absl::string_view> authorization);
+
 // Of a call that a server has taken in; everything where `access` is null, and for calls within the process.
 ObjectAccess AccessOfCall(AccessControl* access, const grpc::ServerContextBase& call,
                           absl::string_view method);

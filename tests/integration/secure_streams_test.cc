@@ -1,0 +1,147 @@
+// Streams of replay's real clients over TLS, while certificates are taken back or replaced.
+
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/rpc/service_context.h"
+#include "gmock/gmock.h"
+#include "services/replay/replay_client.h"
+#include "services/replay/replay_component.h"
+#include "tests/testing/secure_server.h"
+#include "tests/unit/replay/replay_test_data.h"
+
+namespace demorl {
+namespace {
+
+using ::demorl::testing::MakeChunk;
+using ::demorl::testing::MakeSegment;
+using ::demorl::testing::SecureServerTest;
+using ::demorl::testing::StatusIs;
+using ::demorl::testing::TestAuthority;
+using ::demorl::testing::TestEnvironment;
+using ::demorl::testing::WriteTlsDir;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr int kSteps = 5;
+
+absl::Time Soon() { return absl::Now() + absl::Seconds(60); }
+
+// Appends chunks of an episode of its own, one after the other, each acknowledged.
+class Appender {
+ public:
+  Appender(std::shared_ptr<grpc::Channel> channel, uint64_t episode)
+      : episode_(episode),
+        client_(std::move(channel), "run"),
+        writer_(client_.OpenWriter({.writer_id = absl::StrCat("actor", episode),
+                                    .writer_epoch = 1,
+                                    .environment = TestEnvironment()})) {}
+
+  absl::Status Append() {
+    const absl::Status status =
+        writer_->Append(MakeChunk({MakeSegment(episode_, kSteps * chunks_, kSteps)}), Soon());
+    if (!status.ok()) {
+      return status;
+    }
+    ++chunks_;
+    return writer_->Flush(Soon());
+  }
+  size_t rows() const { return static_cast<size_t>(kSteps * chunks_); }
+
+ private:
+  const uint64_t episode_;
+  ReplayClient client_;
+  const std::unique_ptr<ReplayWriter> writer_;
+  int chunks_ = 0;
+};
+
+class SecureStreamsTest : public SecureServerTest {
+ protected:
+  SecureStreamsTest() {
+    context_.config.set_run_id("run");
+    for (const char* name : {"env", "mpc"}) {
+      context_.config.mutable_replay()->add_tables()->set_name(name);
+    }
+    context_.data_dir = (folder_ / "data").string();
+    context_.metrics = metrics_.get();
+    std::filesystem::create_directories(context_.data_dir);
+    std::filesystem::create_directories(folder_ / "crl");
+    server_config_.set_crl_dir((folder_ / "crl").string());
+  }
+  ~SecureStreamsTest() override { runner_.reset(); }
+
+  void StartReplay() {
+    ASSERT_OK_AND_ASSIGN(replay_, MakeReplayComponent(context_));
+    StartServer(replay_.get());
+  }
+
+  // Streams that have begun.
+  double Streams(const std::string& method) {
+    return metrics_
+        ->GetCounter("grpc_server_started_total", "Calls that have begun",
+                     {{"grpc_service", "demorl.replay.v1.ReplayService"}, {"grpc_method", method}})
+        .Value();
+  }
+
+  ServiceContext context_;
+  std::unique_ptr<ServiceComponent> replay_;
+};
+
+TEST_F(SecureStreamsTest, AStreamEndsSoonAfterItsPeersCertificateWasRevokedAndOthersGoOn) {
+  StartReplay();
+  const TestAuthority::Issued lost = authority_.IssueRole("actor/lost");
+  Appender kept(Dial(ClientOfRole("actor/kept")), 1), revoked(Dial(Client("lost", lost)), 2);
+  EXPECT_OK(kept.Append());
+  EXPECT_OK(revoked.Append());
+  ReplayClient watcher(Dial(Client("watcher", authority_.IssueRole("model_trainer"))), "run");
+  const std::unique_ptr<TableTail> tail = watcher.OpenTail("env", 0);
+  ASSERT_OK(WriteFileAtomically(folder_ / "crl" / "authority.crl", authority_.RevocationList({lost})));
+  EXPECT_THAT(Until(absl::StatusCode::kUnauthenticated, [&] { return revoked.Append(); }),
+              StatusIs(absl::StatusCode::kUnauthenticated,
+                       AllOf(HasSubstr("CN=actor/lost"), HasSubstr("was revoked on"))));
+  EXPECT_OK(kept.Append());
+  for (size_t rows = 0; rows < kept.rows() + revoked.rows();) {
+    ASSERT_OK_AND_ASSIGN(const TailedRows tailed, tail->Next(Soon()));
+    for (const Segment& segment : tailed.chunk.segments) {
+      rows += segment.rewards.size();
+    }
+  }
+  EXPECT_EQ(Streams("Tail"), 1);
+  EXPECT_EQ(Streams("Append"), 2);
+}
+
+TEST_F(SecureStreamsTest, AStreamEndsSoonAfterItsPeersTokenWasTakenBack) {
+  const auto accept = [&](const std::string& lines) {
+    ASSERT_OK(WriteFileAtomically(folder_ / "accepted", lines));
+  };
+  const std::string kept_line = absl::StrCat("actor/kept ", Sha256Hex("kept"), "\n");
+  accept(absl::StrCat(kept_line, "actor/lost ", Sha256Hex("lost"), "\n"));
+  server_config_.set_accepted_tokens_file((folder_ / "accepted").string());
+  StartReplay();
+  const auto dial = [&](const std::string& token) {
+    WriteTlsDir(folder_ / token, {}, authority_.certificate());
+    EXPECT_OK(WriteFileAtomically(folder_ / absl::StrCat(token, ".token"), token));
+    SecurityConfig config;
+    config.set_tls_dir((folder_ / token).string());
+    config.set_token_file((folder_ / absl::StrCat(token, ".token")).string());
+    return Dial(Client(config));
+  };
+  Appender kept(dial("kept"), 1), lost(dial("lost"), 2);
+  EXPECT_OK(kept.Append());
+  EXPECT_OK(lost.Append());
+  accept(kept_line);
+  EXPECT_THAT(
+      Until(absl::StatusCode::kUnauthenticated, [&] { return lost.Append(); }),
+      StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("not one of those that this server takes")));
+  EXPECT_OK(kept.Append());
+  EXPECT_EQ(Streams("Append"), 2);
+}
+
+}  // namespace
+}  // namespace demorl
