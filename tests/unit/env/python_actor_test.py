@@ -241,10 +241,10 @@ class ReplayWriterTest(unittest.TestCase):
     def open(self, replay):
         servers = Servers(replay)
         self.addCleanup(servers.close)
-        channel = services.open_channel(servers.address)
-        self.addCleanup(channel.close)
+        connection = services.connect(servers.address)
+        self.addCleanup(connection.close)
         self.spec = Environment("Pendulum-v1").spec
-        writer = services.ReplayWriter(channel, "run", "writer", 7, self.spec)
+        writer = services.ReplayWriter(connection, "run", "writer", 7, self.spec)
         self.addCleanup(writer.close)
         return writer
 
@@ -342,7 +342,7 @@ class ActorTest(unittest.TestCase):
             return any(2 in segment.policy_versions for _, chunk in replay.chunks for segment in chunk.segments)
 
         self.assertTrue(replay.wait_for(has_version_2))
-        with services.open_channel(f"127.0.0.1:{self.port}") as channel:
+        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
             self.check_evaluation(evaluation_service_pb2_grpc.EvaluationServiceStub(channel), payload)
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(TIMEOUT_S), 0, process.stderr.read())

@@ -100,13 +100,14 @@ class Collector:
 
 
 def collect(options, stop):
-    from demorl import services
+    from demorl import security, services
 
+    who = security.from_options(options)
     environment = Environment(options.environment)
-    with services.open_channel(options.replay) as replay, services.open_channel(options.snapshot) as snapshot:
+    with services.connect(options.replay, who) as replay, services.connect(options.snapshot, who) as snapshot:
         policies = services.PolicyWatch(snapshot, options.run_id, environment.spec)
         writer = services.ReplayWriter(replay, options.run_id, options.writer_id, time.time_ns(), environment.spec)
-        service = services.EvaluationService(options.run_id, environment.spec, policies)
+        service = services.EvaluationService(options.run_id, environment.spec, policies, who)
         server = None
         try:
             server, port = services.serve_evaluation(options.listen, service)
@@ -173,6 +174,9 @@ def parse(arguments):
     parser.add_argument("--run-id", metavar="ID")
     parser.add_argument("--writer-id", default="python-actor-0", help="stable over restarts of this actor")
     parser.add_argument("--listen", default="127.0.0.1:0", metavar="ADDRESS", help="where Evaluate is served")
+    parser.add_argument("--tls-dir", metavar="FOLDER", help="tls.crt, tls.key and ca.crt; else $DEMORL_TLS_DIR, else plain text")
+    parser.add_argument("--token-file", metavar="FILE", help="a token in place of a certificate; else $DEMORL_TOKEN_FILE")
+    parser.add_argument("--trust-domain", default="demorl.local", help="of the roles in certificates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=0, help="stop collecting after this many; 0 for never")
     parser.add_argument("--stay", action="store_true", help="go on serving Evaluate after --steps")
@@ -206,9 +210,10 @@ def main(arguments=None):
         print(f"demorl.actor: {error}", file=sys.stderr)
         return UNKNOWN_ENVIRONMENT if isinstance(error, UnknownEnvironment) else 1
     except Exception as error:
+        from demorl.security import BadSecurity
         from demorl.services import Fatal
 
-        if not isinstance(error, (Fatal, TimeoutError)):
+        if not isinstance(error, (BadSecurity, Fatal, TimeoutError)):
             raise
         print(f"demorl.actor: {error}", file=sys.stderr)
         return 1

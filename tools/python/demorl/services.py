@@ -20,20 +20,21 @@ from demorl.snapshot.v1 import snapshot_service_pb2, snapshot_service_pb2_grpc  
 
 from demorl.environment import Environment, split_seed  # noqa: E402
 from demorl.policy import BadPolicy, MlpPolicy  # noqa: E402
+from demorl.security import CHANNEL_OPTIONS, Connection, Security  # noqa: E402
 
 LOG = logging.getLogger("demorl")
-CHANNEL_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 # After these the same call may succeed later; after any other code it will not.
 RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNKNOWN}
 MAX_HELD_CHUNKS = 256
+MAY_EVALUATE = ("evaluator", "operator")  # as the roles of docs/security.md
 
 
 class Fatal(Exception):
     """A refusal that repeating does not cure: fenced writer, other run or schema."""
 
 
-def open_channel(address):
-    return grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+def connect(address, security=None):
+    return Connection(address, security or Security())
 
 
 def encode_specification(spec):
@@ -105,7 +106,8 @@ class SegmentRecorder:
 class _Background:
     """A thread that repeats a streaming call with back-off until closed or refused for good."""
 
-    def __init__(self, name):
+    def __init__(self, name, connection):
+        self._connection = connection
         self._condition = threading.Condition()
         self._closed = False
         self._failure = None
@@ -124,12 +126,13 @@ class _Background:
             except grpc.RpcError as error:
                 if self._closed:
                     return
+                reason = self._connection.security.explain(error)
                 if error.code() not in RETRYABLE and error.code() != grpc.StatusCode.CANCELLED:
-                    self._fail(f"{error.code().name}: {error.details()}")
+                    self._fail(f"{error.code().name}: {reason}")
                     return
                 num_losses = 1 if time.monotonic() - started > 5 else num_losses + 1
                 if num_losses == 1 or num_losses % 10 == 0:
-                    LOG.warning("%s: no connection (%s), trying again", self._thread.name, error.details())
+                    LOG.warning("%s: no connection (%s), trying again", self._thread.name, reason)
             except Exception as error:  # a bug of ours must end the actor, not hang it
                 LOG.exception("%s failed", self._thread.name)
                 self._fail(repr(error))
@@ -170,9 +173,8 @@ class _AppendStream:
 class ReplayWriter(_Background):
     """Appends chunks exactly once: numbers them, keeps those not durable yet, sends them again after a loss."""
 
-    def __init__(self, channel, run_id, writer_id, writer_epoch, spec, table="env"):
-        super().__init__("replay writer")
-        self._stub = replay_service_pb2_grpc.ReplayServiceStub(channel)
+    def __init__(self, connection, run_id, writer_id, writer_epoch, spec, table="env"):
+        super().__init__("replay writer", connection)
         self._open = replay_service_pb2.AppendOpen(
             run_id=run_id,
             table=table,
@@ -212,7 +214,8 @@ class ReplayWriter(_Background):
 
     def _stream(self):
         stream = _AppendStream()
-        call = self._stub.Append(self._requests(stream))
+        stub = replay_service_pb2_grpc.ReplayServiceStub(self._connection.channel())
+        call = stub.Append(self._requests(stream))
         with self._condition:
             self._call = call
             if self._closed:
@@ -285,20 +288,22 @@ class ReplayWriter(_Background):
 class PolicyWatch(_Background):
     """Follows the newest policy; a payload that is not usable is counted and skipped."""
 
-    def __init__(self, channel, run_id, spec):
-        super().__init__("policy watch")
-        self._stub = snapshot_service_pb2_grpc.SnapshotServiceStub(channel)
+    def __init__(self, connection, run_id, spec):
+        super().__init__("policy watch", connection)
         self._run_id, self._spec = run_id, spec
         self._known_version = 0
         self._latest = (None, 0)
         self.num_refused = 0
         self._thread.start()
 
+    def _stub(self):
+        return snapshot_service_pb2_grpc.SnapshotServiceStub(self._connection.channel())
+
     def _stream(self):
         request = snapshot_service_pb2.WatchRequest(
             run_id=self._run_id, kind=snapshot_service_pb2.SNAPSHOT_KIND_POLICY, known_version=self._known_version
         )
-        call = self._stub.Watch(request)
+        call = self._stub().Watch(request)
         with self._condition:
             self._call = call
             if self._closed:
@@ -323,17 +328,19 @@ class PolicyWatch(_Background):
     def get(self, version):
         """A stored version. Raises grpc.RpcError or BadPolicy."""
         request = snapshot_service_pb2.GetRequest(kind=snapshot_service_pb2.SNAPSHOT_KIND_POLICY, version=version)
-        pieces = [response.payload_piece for response in self._stub.Get(request)]
+        pieces = [response.payload_piece for response in self._stub().Get(request)]
         return MlpPolicy(b"".join(pieces), self._spec.observation_size, self._spec.action_size)
 
 
 class EvaluationService(evaluation_service_pb2_grpc.EvaluationServiceServicer):
     """Runs whole episodes on an environment of its own, apart from training."""
 
-    def __init__(self, run_id, spec, policies):
+    def __init__(self, run_id, spec, policies, security=None):
         self._run_id, self._spec, self._policies = run_id, spec, policies
+        self.security = security or Security()
 
     def Evaluate(self, request, context):  # noqa: N802: gRPC's name
+        self.security.check_caller(context, MAY_EVALUATE)
         if request.run_id != self._run_id:
             context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -402,7 +409,7 @@ def serve_evaluation(address, service):
 
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2), options=CHANNEL_OPTIONS)
     evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server(service, server)
-    port = server.add_insecure_port(address)
+    port = service.security.add_port(server, address)
     if port == 0:
         raise Fatal(f"cannot listen on {address}")
     server.start()
