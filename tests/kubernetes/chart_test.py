@@ -251,6 +251,8 @@ class WrongValuesTest(unittest.TestCase):
         (['run.preset="x"'], 'run.preset is "x"; want one of constant_horizon'),
         (['run.environmentSteps="many"'], "environmentSteps"),
         (["replay.replicas=3"], "replicas"),
+        (["tracing.sampleRatio=2"], "sampleRatio"),
+        (['tracing.volume={"name": "mine", "emptyDir": {}}'], "volume"),
         (['image.tag="latest"'], "tag"),
         (["replay.drainTimeoutSeconds=60"], "replay.terminationGracePeriodSeconds is 60; want more than replay.drainTimeoutSeconds, 60"),
         (['actor.autoscaling.kind="both"'], "kind"),

@@ -84,6 +84,14 @@ actor {
   {{- end }}
 }
 {{- end }}
+{{- with .Values.tracing }}
+{{- if .enabled }}
+tracing {
+  directory: "/traces"
+  sample_ratio: {{ include "demorl.number" .sampleRatio }}
+}
+{{- end }}
+{{- end }}
 security {
 {{- if eq .Values.tls.mode "disabled" }}
   allow_plain_text: true

@@ -4,6 +4,8 @@
 {{- $key := index . 1 -}}
 {{- $component := index (include "demorl.components" $root | fromJson) $key -}}
 {{- $values := index $root.Values $key -}}
+{{- /* An evaluator does nothing that is traced. */ -}}
+{{- $traces := and $root.Values.tracing.enabled (ne $key "evaluator") -}}
 metadata:
   labels:
     {{- include "demorl.componentSelectorLabels" . | nindent 4 }}
@@ -130,6 +132,9 @@ spec:
         - {name: run, mountPath: /etc/demorl/run, readOnly: true}
         - {name: data, mountPath: /data}
         - {name: tmp, mountPath: /tmp}
+        {{- if $traces }}
+        - {name: traces, mountPath: /traces}
+        {{- end }}
         {{- include "demorl.tlsMounts" $root | nindent 8 }}
         {{- with $values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
@@ -145,6 +150,10 @@ spec:
     {{- else if not $values.persistence.enabled }}
     - name: data
       emptyDir: {}
+    {{- end }}
+    {{- if $traces }}
+    - name: traces
+      {{- toYaml ($root.Values.tracing.volume | default (dict "emptyDir" (dict "sizeLimit" "64Mi"))) | nindent 6 }}
     {{- end }}
     {{- include "demorl.tlsVolumes" . | nindent 4 }}
     {{- with $values.extraVolumes }}
