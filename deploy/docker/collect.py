@@ -2,8 +2,8 @@
 """Collects what one installed program needs to run alone: collect.py PROGRAM [SHARED...]
 
 Below --out the program, its shared libraries at the path of their names, the folders SHARED of share/demorl, users,
-licences and a list of all parts as CycloneDX; below --state the folder of its data. Every file gets the time
-SOURCE_DATE_EPOCH, so that the same parts make the same layer.
+licences and a list of all parts as CycloneDX; below --state the folder of its data and other folders that it may write
+to. Every file gets the time SOURCE_DATE_EPOCH, so that the same parts make the same layer.
 """
 
 import argparse
@@ -88,6 +88,7 @@ class Collection:
         self.cache = arguments.cache.resolve()
         self.torch = arguments.torch
         self.others = arguments.others
+        self.writable = arguments.writable
         self.version = arguments.version
         self.epoch = arguments.epoch
         self.packages = set()
@@ -160,8 +161,9 @@ class Collection:
         shutil.copyfile("/etc/os-release", etc / "os-release")
         (self.out / "tmp").mkdir()
         (self.out / "tmp").chmod(0o1777)
-        (self.state / "demorl").mkdir(parents=True)
-        (self.state / "demorl").chmod(0o750)
+        for name in ("demorl", *self.writable):
+            (self.state / name).mkdir(parents=True)
+            (self.state / name).chmod(0o750)
 
     def wheel_information(self, name):
         return next(self.cache.glob(f"*/{name}-*.dist-info"))
@@ -221,6 +223,8 @@ def main():
     parser.add_argument("shared", nargs="*")
     parser.add_argument("--with", dest="others", action="append", type=pathlib.Path, default=[],
                         help="a program of Debian's that this one calls")
+    parser.add_argument("--writable", nargs="+", default=[], metavar="FOLDER",
+                        help="below /var/lib; an engine's volume that begins there is the user's")
     parser.add_argument("--installed", type=pathlib.Path, default=pathlib.Path("/install"))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("/root-fs"))
     parser.add_argument("--state", type=pathlib.Path, default=pathlib.Path("/state"))

@@ -1,5 +1,7 @@
 // The `demorl` program: trains, runs and looks at runs.
 
+#include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "CLI/CLI.hpp"
@@ -48,6 +50,12 @@ int main(int argc, char** argv) {
   demorl::AddRobotCommand(app, &exit_status);
   demorl::AddRobotDemoCommand(app, &exit_status);
   demorl::AddCertsCommand(app, &exit_status);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    CLI11_PARSE(app, argc, argv);
+  } catch (
+      const std::filesystem::filesystem_error& error) {  // of a folder that is not ours to look into, say
+    std::fprintf(stderr, "demorl: %s\n", error.what());
+    return 1;
+  }
   return exit_status;
 }

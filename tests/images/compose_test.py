@@ -27,6 +27,8 @@ SUBNET = "10.231.77"
 PATIENCE_S = 900
 UPDATES = 200
 SERVICES = ("replay", "snapshot", "model-trainer", "mpc-rollout", "sac-learner", "actor")
+JOBS = ("run", "certificates")
+TLS_FOLDER = "/var/lib/demorl-tls/"
 
 
 def run(*command):
@@ -103,6 +105,24 @@ class Network:
         subprocess.run(["ip", "link", "delete", NETWORK], check=False, capture_output=True)
 
 
+class Mount:
+    """An entry of a service's volumes, short or long. A volume of no name is its container's own."""
+
+    def __init__(self, entry, container_name):
+        if isinstance(entry, dict):
+            self.source, self.target = entry["source"], entry["target"]
+            self.read_only = entry.get("read_only", False)
+            self.copies = not entry.get("volume", {}).get("nocopy", False)
+        else:
+            parts = entry.split(":")
+            self.read_only = parts[-1] == "ro"
+            if parts[-1] in ("ro", "rw"):
+                parts.pop()
+            self.target = parts[-1]
+            self.source = parts[0] if len(parts) == 2 else container_name + self.target.replace("/", "-")
+            self.copies = True
+
+
 class Project:
     """What an engine does with the file, as far as this one needs it."""
 
@@ -110,38 +130,53 @@ class Project:
         self.services = {name: service for name, service in compose["services"].items()
                          if "profiles" not in service or name == "cli"}
         self.folder = folder
-        self.network = Network(self.services, folder)
+        self.network = Network([name for name, service in self.services.items() if "network_mode" not in service], folder)
         self.containers = {}
 
-    def binds(self, container, service):
-        """A volume begins as a copy of what the image has at its place: here, an empty folder of some owner."""
-        binds = [(self.network.resolver, "/etc/resolv.conf", True)]
-        for volume in service.get("volumes", []):
-            parts = volume.split(":")
-            mode = parts.pop() if parts[-1] in ("ro", "rw") else "rw"
-            target = parts[-1]
-            source = parts[0] if len(parts) == 2 else container.name + target.replace("/", "-")  # one of no name
-            source = pathlib.Path(source)
-            if not source.is_absolute():
-                source = self.folder / "volumes" / source
-                if not source.exists():
-                    source.mkdir(parents=True)
-                    model = container.root / target.lstrip("/")
-                    if model.is_dir():
-                        shutil.copystat(model, source)
-                        os.chown(source, model.stat().st_uid, model.stat().st_gid)
-            binds.append((source, target, mode == "ro"))
-        return binds
+    def mounts(self, name):
+        return [Mount(entry, name) for entry in self.services[name].get("volumes", [])]
 
-    def start(self, name, command=None):
-        service = self.services[name]
-        target = re.fullmatch(r"demorl/([a-z-]+):[\d.]+", service["image"]).group(1)
-        container = Container(target, name)
-        self.containers[name] = container
+    def place_of(self, mount):
+        path = pathlib.Path(mount.source)
+        return path if path.is_absolute() else self.folder / "volumes" / path
+
+    def create(self, name):
+        """A volume is root's. While it is empty, each container that is made with it gives it the owner, the mode (and what
+        else there is) of the folder that the image has at its place, read-only or not."""
+        target = re.fullmatch(r"demorl/([a-z-]+):[\d.]+", self.services[name]["image"]).group(1)
+        container = self.containers[name] = Container(target, name)
+        for mount in self.mounts(name):
+            if pathlib.Path(mount.source).is_absolute():
+                continue
+            volume, model = self.place_of(mount), container.root / mount.target.lstrip("/")
+            volume.mkdir(parents=True, exist_ok=True)
+            if mount.copies and model.is_dir() and not any(volume.iterdir()):
+                assert not any(model.iterdir()), f"{mount.target} of {name} has files"
+                shutil.copystat(model, volume)
+                os.chown(volume, model.stat().st_uid, model.stat().st_gid)
+
+    def start(self, name, command=None, instead=None, also=()):
+        """`instead` are volumes to take for others, `also` more binds."""
+        service, container = self.services[name], self.containers[name]
+        binds = [(self.network.resolver, "/etc/resolv.conf", True), *also]
+        for mount in self.mounts(name):
+            mount.source = (instead or {}).get(mount.source, mount.source)
+            binds.append((self.place_of(mount), mount.target, mount.read_only))
         command = command or service.get("command")
-        container.start(shlex.split(command) if isinstance(command, str) else command, self.binds(container, service),
-                        f"{NETWORK}-{name}")
+        network = service.get("network_mode", f"{NETWORK}-{name}")
+        container.start(shlex.split(command) if isinstance(command, str) else command, binds, network,
+                        service.get("environment"))
         return container
+
+    def run(self, name, command=None, instead=None, also=()):
+        """What a container says that runs once; with its status."""
+        if name not in self.containers:
+            self.create(name)
+        container = self.start(name, command, instead, also)
+        status = container.process.wait(60)
+        said = container.text()
+        self.remove(name)
+        return status, said
 
     def remove(self, name):
         self.containers.pop(name).remove()
@@ -199,11 +234,30 @@ class ComposeFileTest(unittest.TestCase):
             for group in job.get("dns_sd_configs", []):
                 hosts.update({f"{host}:{group['port']}": job["job_name"] for host in group["names"]})
         run_text = (ROOT / "deploy/compose/run.textproto").read_text()
+        self.assertEqual(hosts.get("evaluator:9464"), "evaluator")
+        self.assertIn("0.0.0.0:9464", self.services["evaluator"]["command"])
         for name in SERVICES:
             section = re.search(rf"^  {name.replace('-', '_')} \{{(.*?)^  \}}", run_text, re.DOTALL | re.MULTILINE).group(1)
             port = re.search(r'metrics_address: "0.0.0.0:(\d+)"', section).group(1)
             self.assertEqual(hosts.get(f"{name}:{port}"), name.replace("-", "_"))
             self.assertIn(f'address: "dns:///{name}:50051"', section)
+
+    def test_each_reads_its_own_certificate_alone_and_only_the_job_holds_the_authority(self):
+        for name, service in self.services.items():
+            mounts = [Mount(entry, name) for entry in service.get("volumes", [])]
+            tls = {mount.target: mount for mount in mounts if mount.source.startswith("tls-")}
+            if name == "certificates":
+                self.assertEqual(len(tls), len(SERVICES) + 2)
+                continue
+            self.assertNotIn("authority", [mount.source for mount in mounts], name)
+            if name in (*SERVICES, "evaluator", "cli"):
+                peer = {"cli": "operator"}.get(name, name)
+                self.assertEqual(list(tls), [TLS_FOLDER + peer.replace("-", "_")])
+                self.assertEqual(tls.popitem()[1].source, f"tls-{peer}")
+                self.assertTrue(all(mount.read_only for mount in mounts if mount.source in (f"tls-{peer}", "run")), name)
+                self.assertIn("certificates", service["depends_on"])
+            else:
+                self.assertFalse(tls, name)
 
     def test_every_service_has_longer_to_stop_than_it_drains(self):
         proto = (ROOT / "proto/demorl/config/v1/run.proto").read_text()
@@ -236,16 +290,86 @@ class ComposeTest(unittest.TestCase):
             time.sleep(0.2)
         print(f"{what} after {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
-    def test_a_run_learns_is_looked_at_and_stops(self):
+    def dial_without_certificate(self, service):
+        """What openssl says of the server, until that hangs up."""
+        authority = self.project.folder / "volumes/tls-operator/ca.crt"
+        return subprocess.run(
+            ["openssl", "s_client", "-connect", f"{self.project.network.addresses[service]}:50051", "-alpn", "h2", "-CAfile",
+             authority, "-verify_hostname", service, "-verify_return_error", "-ign_eof"], check=False, timeout=60,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace").stdout
+
+    def names_of(self, service):
+        """The names in the certificate that a service shows."""
+        shown = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", self.dial_without_certificate(service),
+                          re.DOTALL)
+        return subprocess.run(["openssl", "x509", "-noout", "-ext", "subjectAltName"], input=shown.group(0), check=True,
+                              capture_output=True, text=True).stdout
+
+    def check_strangers_are_refused(self):
+        for service in SERVICES:
+            said = self.dial_without_certificate(service)
+            self.assertIn("Verify return code: 0 (ok)", said, service)
+            self.assertRegex(said, "unexpected eof|certificate required", service)
+            self.assertIn("did not return a certificate", self.project.containers[service].text())
+        with socket.create_connection((self.project.network.addresses["replay"], 50051), timeout=30) as plain:
+            plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000"))
+            try:
+                answer = plain.recv(100)
+            except ConnectionResetError:
+                answer = b""
+            self.assertNotIn(b"\0\0\0\4", answer)  # no settings of HTTP/2
+
+    def check_roles(self):
+        """An actor's certificate, where an operator's should be, is an actor's."""
+        _, said = self.project.run("cli", instead={"tls-operator": "tls-actor"})
+        self.assertEqual(said.count("actor may not"), len(SERVICES), said)
+
+    def check_renewal(self):
+        """Under services that go on."""
+        command = [*self.project.services["certificates"]["command"], "--dns", "workstation.lab"]
+        status, said = self.project.run("certificates", command)
+        self.assertEqual((status, said.count("issued now: it was for")), (0, len(SERVICES)), said)
+        for service in SERVICES:
+            self.wait_for(f"{service} shows its new certificate", lambda s=service: "workstation.lab" in self.names_of(s))
+        before = self.project.metric("sac-learner", "demorl_sac_learner_updates_total")
+        self.wait_for("the learner goes on",
+                      lambda: (self.project.metric("sac-learner", "demorl_sac_learner_updates_total") or 0) > before)
+
+    def check_status(self):
+        status, said = self.project.run("cli")
+        self.assertEqual(status, 0, said)
+        for name in SERVICES:
+            self.assertRegex(said, rf"(?m)^{name.replace('-', '_')} +(running|waiting|paused|idle)")
+
+    def check_results_can_be_taken_home(self):
+        """As deploy/docker/README.md tells it."""
+        volumes, home = self.project.folder / "volumes", self.project.folder / "my-run"
+        shutil.copytree(volumes / "evaluator", home)
+        shutil.copytree(volumes / "snapshot", home / "snapshots")
+        for path in (home, *home.rglob("*")):  # of the user who copies
+            os.chown(path, 65532, 65532)
+        status, said = self.project.run("cli", ["eval", "--run", "/my-run", "--episodes", "1"], also=[(home, "/my-run", True)])
+        self.assertEqual(status, 0, said)
+        self.assertGreaterEqual(len((home / "eval.csv").read_text().splitlines()), 2)
+
+    def test_a_run_learns_over_tls_is_looked_at_and_stops(self):
         project = self.project
-        maker = project.start("run")
-        self.assertEqual(maker.process.wait(60), 0, maker.text())
-        project.remove("run")
-        services = [name for name in project.services if name not in ("run", "cli")]
+        services = [*SERVICES, "evaluator"]
+        for name in (*JOBS, *services):  # Compose makes them all before it starts the first
+            project.create(name)
+        status, said = project.run("run")
+        self.assertEqual(status, 0, said)
+        status, said = project.run("certificates")
+        self.assertEqual((status, said.count("issued now: there was none")), (0, len(SERVICES) + 2), said)
+        status, said = project.run("certificates")
+        self.assertEqual((status, said.count("as it was")), (0, len(SERVICES) + 2), said)
+        key = project.folder / "volumes/authority/ca.key"
+        self.assertEqual((key.stat().st_mode & 0o777, key.stat().st_uid), (0o600, 65532))
         for name in services:
-            self.assertEqual(list(project.services[name]["depends_on"]), ["run"])
+            self.assertEqual(list(project.services[name]["depends_on"]), ["certificates"])
             project.start(name)
-        self.wait_for("all are healthy", lambda: all(project.is_healthy(name) for name in services))
+        self.wait_for("all are healthy", lambda: all(project.is_healthy(name) for name in SERVICES))
+        self.check_strangers_are_refused()
         self.wait_for(f"{UPDATES} updates",
                       lambda: (project.metric("sac-learner", "demorl_sac_learner_updates_total") or 0) >= UPDATES)
         self.wait_for("the actor follows a learned policy",
@@ -254,12 +378,13 @@ class ComposeTest(unittest.TestCase):
                       lambda: (project.metric("model-trainer", "demorl_model_trainer_publishes_total") or 0) >= 1)
         self.wait_for("the planner uses it",
                       lambda: (project.metric("mpc-rollout", "demorl_mpc_rollout_dynamics_version") or 0) >= 1)
-        status = project.start("cli")
-        self.assertEqual(status.process.wait(60), 0, status.text())
-        for name in services:
-            self.assertRegex(status.text(), rf"(?m)^{name.replace('-', '_')} +(running|waiting|paused|idle)")
-        project.remove("cli")
-        for name in reversed(SERVICES):
+        self.wait_for("an evaluation is recorded",
+                      lambda: (project.metric("evaluator", "demorl_evaluator_evaluations_total") or 0) >= 1)
+        self.check_renewal()
+        self.check_status()
+        self.check_roles()
+        self.check_results_can_be_taken_home()
+        for name in reversed(services):
             grace_s = float(re.fullmatch(r"(\d+)s", project.services[name]["stop_grace_period"]).group(1))
             self.assertEqual(project.containers[name].stop(grace_s), 0, project.containers[name].text()[-3000:])
 

@@ -43,18 +43,19 @@ class Container:
         self.process = None
         self.log = tempfile.NamedTemporaryFile(prefix=f"{self.name}.", suffix=".log")
 
-    def start(self, command=None, binds=(), network=None):
-        """`binds` are (folder or file here, path inside, whether read-only); `network` is a namespace's name."""
+    def start(self, command=None, binds=(), network=None, environment=None):
+        """`binds` are (folder or file here, path inside, whether read-only); `network` is a namespace's name, or "none"."""
         user, group = self.config["User"].split(":")
         plan = {
             "root": str(self.root), "binds": [[str(source), target, bool(only)] for source, target, only in binds],
             "command": [*self.config["Entrypoint"], *(self.config["Cmd"] if command is None else command)],
-            "environment": dict(entry.split("=", 1) for entry in self.config.get("Env") or []),
+            "environment": {**dict(entry.split("=", 1) for entry in self.config.get("Env") or []), **(environment or {})},
             "user": int(user), "group": int(group), "hostname": self.name,
         }
-        prefix = ["ip", "netns", "exec", network] if network else []
+        prefix = ["ip", "netns", "exec", network] if network and network != "none" else []
+        alone = ["--net"] if network == "none" else []
         self.process = subprocess.Popen(
-            [*prefix, "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", sys.executable, "-B", LAUNCHER,
+            [*prefix, "unshare", *alone, "--mount", "--uts", "--pid", "--fork", "--kill-child", sys.executable, "-B", LAUNCHER,
              json.dumps(plan)], stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
 
     def pid(self):

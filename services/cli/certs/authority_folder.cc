@@ -1,9 +1,15 @@
 #include "services/cli/certs/authority_folder.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <memory>
 #include <utility>
 
+#include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -123,6 +129,29 @@ class ScratchFolder {
   const fs::path path_;
 };
 
+// Held by whoever changes what openssl keeps in the folder, which knows no others; waits for its turn.
+class FolderLock {
+ public:
+  static absl::StatusOr<std::unique_ptr<FolderLock>> Take(const fs::path& folder) {
+    const fs::path file = folder / ".lock";
+    const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ::flock(fd, LOCK_EX) != 0) {
+      const absl::Status status = ErrnoToStatus(errno, "lock", file);
+      ::close(fd);
+      return status;
+    }
+    return absl::WrapUnique(new FolderLock(fd));
+  }
+  ~FolderLock() { ::close(fd_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  explicit FolderLock(int fd) : fd_(fd) {}
+
+  const int fd_;
+};
+
 // As openssl takes and keeps it: slashes part its fields.
 std::string Subject(const std::string& peer) {
   return absl::StrCat("/CN=", absl::StrReplaceAll(peer, {{"/", "\\/"}}));
@@ -145,6 +174,7 @@ absl::StatusOr<AuthorityFolder> AuthorityFolder::Init(const fs::path& relative,
   }
   RETURN_IF_ERROR(CheckDays(days));
   RETURN_IF_ERROR(MakeFolders(folder / "issued"));
+  ASSIGN_OR_RETURN(const auto lock, FolderLock::Take(folder));
   RETURN_IF_ERROR(MakeFolders(folder / "crl"));
   fs::permissions(folder / "issued", fs::perms::owner_all);
   RETURN_IF_ERROR(WriteFileAtomically(Config(folder), OpenSslConfiguration(folder)));
@@ -185,6 +215,7 @@ absl::StatusOr<AuthorityFolder> AuthorityFolder::Open(const fs::path& relative) 
     return absl::NotFoundError(
         absl::StrCat(folder.string(), " holds no authority; want one made by `demorl certs init`"));
   }
+  ASSIGN_OR_RETURN(const auto lock, FolderLock::Take(folder));
   ASSIGN_OR_RETURN(const std::string trust_domain, ReadFile(folder / "trust_domain"));
   // It may have been moved.
   RETURN_IF_ERROR(WriteFileAtomically(Config(folder), OpenSslConfiguration(folder)));
@@ -193,6 +224,7 @@ absl::StatusOr<AuthorityFolder> AuthorityFolder::Open(const fs::path& relative) 
 
 absl::StatusOr<fs::path> AuthorityFolder::Issue(const CertificateRequest& request) {
   RETURN_IF_ERROR(Check(request));
+  ASSIGN_OR_RETURN(const auto lock, FolderLock::Take(folder_));
   const ScratchFolder scratch(folder_ / "issued" / "under_way");
   RETURN_IF_ERROR(MakeFolders(scratch.path()));
   const auto file = [&](const char* name) { return (scratch.path() / name).string(); };
@@ -235,6 +267,7 @@ fs::path AuthorityFolder::OutOf(const CertificateRequest& request) const {
 
 absl::StatusOr<int> AuthorityFolder::Revoke(const std::string& peer) {
   RETURN_IF_ERROR(ParsePeer(peer).status());
+  ASSIGN_OR_RETURN(const auto lock, FolderLock::Take(folder_));
   RETURN_IF_ERROR(Run({"ca", "-config", Config(folder_), "-updatedb"}));
   ASSIGN_OR_RETURN(const std::string index, ReadFile(folder_ / "index.txt"));
   const std::string subject = Subject(peer);

@@ -25,7 +25,7 @@ struct CertificateRequest {
 //   crl/authority.crl     what was revoked: the crl_dir of `security`
 //   <role>[-<name>]/      a tls_dir of `security` each
 //   index.txt, issued/    what openssl remembers, and every certificate by its serial number
-// Thread-compatible.
+// Thread-compatible; several processes take turns.
 class AuthorityFolder {
  public:
   // Makes one. ALREADY_EXISTS if the folder holds an authority, INVALID_ARGUMENT for a bad trust domain.

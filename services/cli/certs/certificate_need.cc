@@ -31,7 +31,7 @@ std::string WhyDue(const CertificateNeed& need, absl::Time now) {
   if (!certificate.ok() || !CheckKeyFits(*pem, *key).ok()) {
     return "certificate and key did not fit";
   }
-  if (*authorities != need.authorities) {
+  if (*authorities != need.authorities || !CheckIssuedBy(*pem, need.authorities).ok()) {
     return "it was of another authority";
   }
   std::set<std::string> wanted;

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
+#include "common/config/complete_run.h"
 #include "common/rpc/security/certificate.h"
 #include "services/cli/certs/authority_folder.h"
 #include "services/cli/commands/commands.h"
@@ -58,8 +59,11 @@ absl::Status IssueOne(const CertsOptions& options) {
 }
 
 absl::StatusOr<RunConfig> ReadRun(const fs::path& run) {
-  if (fs::is_directory(run)) {
+  if (fs::exists(run / "config.textproto")) {
     return ReadRunConfig(run);
+  }
+  if (fs::is_directory(run)) {
+    return LoadRunConfig(run, {});
   }
   ASSIGN_OR_RETURN(const fs::path presets, FindPresetsFolder());
   return ResolveRunConfig({.config_file = run}, presets);
@@ -86,7 +90,8 @@ absl::Status IssueForRun(const CertsOptions& options) {
   ASSIGN_OR_RETURN(AuthorityFolder authority, AuthorityOf(options, config.security().trust_domain()));
   for (CertificateRequest request : requests) {
     request.days = options.request.days;
-    if (request.peer != "operator") {
+    const bool is_dialled = !request.dns_names.empty() || !request.addresses.empty();
+    if (is_dialled) {
       absl::c_copy(options.request.dns_names, std::back_inserter(request.dns_names));
       absl::c_copy(options.request.addresses, std::back_inserter(request.addresses));
     }
@@ -140,7 +145,8 @@ void AddCertsCommand(CLI::App& app, int* exit_status) {
   issue->add_option(
       "--run", options->run,
       "instead of a peer, a run's folder or configuration: one for each of its services, by the names "
-      "at which they dial each other, and one for the operator, where they are missing or due");
+      "at which they dial each other, and one each for evaluator and operator, where they are missing or "
+      "due");
   issue->add_flag("--init", options->with_authority,
                   "with --run, makes the authority first where there is none");
   issue->add_option("--dns", options->request.dns_names, "a name at which others dial it; may be repeated")

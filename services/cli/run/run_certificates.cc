@@ -1,7 +1,9 @@
 #include "services/cli/run/run_certificates.h"
 
+#include <array>
 #include <string>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -16,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using ::demorl::config::v1::RunConfig;
 
-constexpr char kOperator[] = "operator";
+// Who only dials: `demorl follow`, and the other commands.
+constexpr std::array<const char*, 2> kClients = {"evaluator", "operator"};
 
 // "leg_gateway" is "gateway/leg"; all others have a role of their own.
 std::string PeerOf(const std::string& service) {
@@ -41,16 +44,17 @@ absl::StatusOr<CertificateRequest> CertificateOf(const RunConfig& config, const 
                                                  const fs::path& folder) {
   CertificateRequest request = {.peer = PeerOf(service)};
   ASSIGN_OR_RETURN(request.out, TlsDirOf(config, service, folder));
-  if (service != kOperator) {
-    RunConfig all = config;
-    const absl::StatusOr<DialledNames> names = NamesDialledAt(MutableServerConfig(service, &all)->address());
-    if (!names.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("services.", service, ".address: ", names.status().message()));
-    }
-    request.dns_names = names->dns_names;
-    request.addresses = names->addresses;
+  if (absl::c_linear_search(kClients, service)) {
+    return request;
   }
+  RunConfig all = config;
+  const absl::StatusOr<DialledNames> names = NamesDialledAt(MutableServerConfig(service, &all)->address());
+  if (!names.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("services.", service, ".address: ", names.status().message()));
+  }
+  request.dns_names = names->dns_names;
+  request.addresses = names->addresses;
   return request;
 }
 
@@ -59,7 +63,7 @@ absl::StatusOr<CertificateRequest> CertificateOf(const RunConfig& config, const 
 absl::StatusOr<std::vector<CertificateRequest>> CertificatesOfRun(const RunConfig& config,
                                                                   const fs::path& folder) {
   std::vector<std::string> peers = ServicesOf(config);
-  peers.emplace_back(kOperator);
+  peers.insert(peers.end(), kClients.begin(), kClients.end());
   std::vector<CertificateRequest> requests;
   for (const std::string& peer : peers) {
     ASSIGN_OR_RETURN(CertificateRequest request, CertificateOf(config, peer, folder));

@@ -41,7 +41,7 @@ std::map<std::string, CertificateRequest> ByPeer(const std::vector<CertificateRe
 TEST(RunCertificatesTest, EachServiceGetsOneWhereItReadsItForTheNamesAtWhichItIsDialled) {
   ASSERT_OK_AND_ASSIGN(const auto requests, CertificatesOfRun(MakeConfig(), ""));
   auto by_peer = ByPeer(requests);
-  EXPECT_EQ(by_peer.size(), 7);
+  EXPECT_EQ(by_peer.size(), 8);
   EXPECT_EQ(by_peer["replay"].out, "/tls/replay");
   EXPECT_THAT(by_peer["replay"].dns_names, ElementsAre("replay"));
   EXPECT_THAT(by_peer["replay"].addresses, IsEmpty());
@@ -50,8 +50,11 @@ TEST(RunCertificatesTest, EachServiceGetsOneWhereItReadsItForTheNamesAtWhichItIs
   EXPECT_THAT(by_peer["mpc_rollout"].dns_names, ElementsAre("planners"));
   EXPECT_EQ(by_peer["model_trainer"].out, "/tls/model_trainer");
   EXPECT_EQ(by_peer["operator"].out, "/tls/operator");
-  EXPECT_THAT(by_peer["operator"].dns_names, IsEmpty());
-  EXPECT_THAT(by_peer["operator"].addresses, IsEmpty());
+  for (const char* client : {"evaluator", "operator"}) {
+    ASSERT_EQ(by_peer.count(client), 1) << client;
+    EXPECT_THAT(by_peer[client].dns_names, IsEmpty());
+    EXPECT_THAT(by_peer[client].addresses, IsEmpty());
+  }
 }
 
 TEST(RunCertificatesTest, AFolderOfTheCallersTakesThemAllWhateverTheConfigurationSays) {

@@ -1,5 +1,6 @@
 #include "services/cli/certs/authority_folder.h"
 
+#include <algorithm>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -124,8 +125,13 @@ TEST_F(AuthorityFolderTest, WhatIsNotGoodAnyLongerIsReplacedAndTheReasonGiven) {
   expect_due("there was none");
   ASSERT_OK(WriteFileAtomically(request.out / "..data" / "tls.crt", "not a certificate"));
   expect_due("did not fit");
+  const std::string old_certificate = Read(request.out / "tls.crt");
+  const std::string old_key = Read(request.out / "tls.key");
   fs::remove_all(certs());
   authority = MakeAuthority();
+  expect_due("another authority");
+  ASSERT_OK(WriteFileAtomically(request.out / "..data" / "tls.crt", old_certificate));
+  ASSERT_OK(WriteFileAtomically(request.out / "..data" / "tls.key", old_key));
   expect_due("another authority");
 }
 
@@ -138,6 +144,26 @@ TEST_F(AuthorityFolderTest, ACertificateIsDueWhenLessThanAThirdOfItsTimeIsLeft) 
                                 .crl_dir = certs() / "crl"};
   EXPECT_EQ(WhyDue(need, absl::Now() + absl::Hours(199 * 24)), "");
   EXPECT_THAT(WhyDue(need, absl::Now() + absl::Hours(201 * 24)), HasSubstr("valid until 20"));
+}
+
+TEST_F(AuthorityFolderTest, SeveralAtOnceTakeTurns) {
+  MakeAuthority();
+  constexpr int kEach = 5;
+  std::vector<std::thread> threads;
+  for (const std::string peer : {"actor/a", "actor/b", "actor/c"}) {
+    threads.emplace_back([this, peer] {
+      absl::StatusOr<AuthorityFolder> authority = AuthorityFolder::Open(certs());
+      ASSERT_OK(authority.status());
+      for (int i = 0; i < kEach; ++i) {
+        EXPECT_OK(authority->Issue({.peer = peer}));
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  const std::string index = Read(certs() / "index.txt");
+  EXPECT_EQ(std::count(index.begin(), index.end(), '\n'), 3 * kEach);
 }
 
 TEST_F(AuthorityFolderTest, GoesOnWhereItWasAlsoAtAnotherPlace) {
