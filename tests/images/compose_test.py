@@ -40,8 +40,13 @@ def read_compose():
     return yaml.safe_load(text)
 
 
+def service_of(name):
+    """Of a container: one that was added by --scale has a number."""
+    return re.sub(r"-\d+$", "", name)
+
+
 class NameServer(threading.Thread):
-    """Answers with the address of a name, and with nothing to all other questions, as an engine's does."""
+    """Answers with the addresses of a name, and with nothing to all other questions, as an engine's does."""
 
     def __init__(self, host, addresses):
         super().__init__(daemon=True)
@@ -53,9 +58,9 @@ class NameServer(threading.Thread):
         while True:
             try:
                 query, peer = self.socket.recvfrom(512)
-            except OSError:
+                self.socket.sendto(self.answer(query), peer)
+            except OSError:  # closed
                 return
-            self.socket.sendto(self.answer(query), peer)
 
     def answer(self, query):
         labels, place = [], 12
@@ -63,12 +68,12 @@ class NameServer(threading.Thread):
             labels.append(query[place + 1:place + 1 + length].decode())
             place += 1 + length
         question = query[12:place + 5]
-        address = self.addresses.get(".".join(labels))
-        record = b""
-        if address and question[-4:-2] == b"\0\1":  # type A
-            record = b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", 10, 4) + socket.inet_aton(address)
-        flags = 0x8180 if address else 0x8183  # no such name
-        return query[:2] + struct.pack(">HHHHH", flags, 1, 1 if record else 0, 0, 0) + question + record
+        addresses = [address for name, address in self.addresses.items() if service_of(name) == ".".join(labels)]
+        flags = 0x8180 if addresses else 0x8183  # no such name
+        if question[-4:-2] != b"\0\1":  # type A
+            addresses = []
+        records = [b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", 10, 4) + socket.inet_aton(address) for address in addresses]
+        return query[:2] + struct.pack(">HHHHH", flags, 1, len(records), 0, 0) + question + b"".join(records)
 
 
 class Network:
@@ -129,6 +134,7 @@ class Project:
     def __init__(self, compose, folder):
         self.services = {name: service for name, service in compose["services"].items()
                          if "profiles" not in service or name == "cli"}
+        self.services["actor-2"] = self.services["actor"]  # --scale actor=2
         self.folder = folder
         self.network = Network([name for name, service in self.services.items() if "network_mode" not in service], folder)
         self.containers = {}
@@ -354,7 +360,7 @@ class ComposeTest(unittest.TestCase):
 
     def test_a_run_learns_over_tls_is_looked_at_and_stops(self):
         project = self.project
-        services = [*SERVICES, "evaluator"]
+        services = [*SERVICES, "actor-2", "evaluator"]
         for name in (*JOBS, *services):  # Compose makes them all before it starts the first
             project.create(name)
         status, said = project.run("run")
@@ -368,12 +374,14 @@ class ComposeTest(unittest.TestCase):
         for name in services:
             self.assertEqual(list(project.services[name]["depends_on"]), ["certificates"])
             project.start(name)
-        self.wait_for("all are healthy", lambda: all(project.is_healthy(name) for name in SERVICES))
+        self.wait_for("all are healthy", lambda: all(project.is_healthy(name) for name in (*SERVICES, "actor-2")))
         self.check_strangers_are_refused()
         self.wait_for(f"{UPDATES} updates",
                       lambda: (project.metric("sac-learner", "demorl_sac_learner_updates_total") or 0) >= UPDATES)
-        self.wait_for("the actor follows a learned policy",
-                      lambda: (project.metric("actor", "demorl_actor_policy_version") or 0) >= 1)
+        for name in ("actor", "actor-2"):
+            self.wait_for(f"{name} follows a learned policy",
+                          lambda actor=name: (project.metric(actor, "demorl_actor_policy_version") or 0) >= 1)
+            self.assertGreater(project.metric(name, "demorl_actor_steps_total"), 0)
         self.wait_for("a model is published",
                       lambda: (project.metric("model-trainer", "demorl_model_trainer_publishes_total") or 0) >= 1)
         self.wait_for("the planner uses it",

@@ -1,8 +1,10 @@
 #include "services/cli/certs/tls_folder.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,6 +43,23 @@ fs::path NewDataFolder(const fs::path& folder) {
   return absl::StrCat(kData, "_", number);
 }
 
+// Root's files would be of no use to the service whose folder it is.
+absl::Status GiveToOwnerOf(const fs::path& folder, const fs::path& data) {
+  struct stat owner = {};
+  if (::stat(folder.c_str(), &owner) != 0) {
+    return ErrnoToStatus(errno, "look at", folder);
+  }
+  if (::geteuid() != 0 || owner.st_uid == 0) {
+    return absl::OkStatus();
+  }
+  for (const fs::path& path : {data, data / kNames[0], data / kNames[1], data / kNames[2]}) {
+    if (::chown(path.c_str(), owner.st_uid, owner.st_gid) != 0) {
+      return ErrnoToStatus(errno, "give away", path);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Link(const fs::path& target, const fs::path& path) {
   std::error_code error;
   fs::create_symlink(target, path, error);
@@ -60,6 +79,7 @@ absl::Status ReplaceTlsFiles(const fs::path& folder, const TlsFiles& files) {
   RETURN_IF_ERROR(key);
   RETURN_IF_ERROR(WriteFileAtomically(folder / data / "tls.crt", files.certificate));
   RETURN_IF_ERROR(WriteFileAtomically(folder / data / "ca.crt", files.authorities));
+  RETURN_IF_ERROR(GiveToOwnerOf(folder, folder / data));
   std::error_code error;
   const fs::path old = fs::read_symlink(folder / kData, error);
   RETURN_IF_ERROR(Link(data, folder / absl::StrCat(kData, "_next")));

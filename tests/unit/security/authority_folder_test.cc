@@ -1,5 +1,8 @@
 #include "services/cli/certs/authority_folder.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -89,6 +92,26 @@ TEST_F(AuthorityFolderTest, ANewCertificateTakesThePlaceOfTheOneBeforeInOneStep)
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("no certificate of gateway/leg")));
   ASSERT_OK_AND_ASSIGN(const auto lists, RevocationLists::Open(certs() / "crl"));
   EXPECT_THAT(lists->Check(first), StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("revoked")));
+}
+
+TEST_F(AuthorityFolderTest, WhatRootIssuesBelongsToWhomTheFolderBelongsTo) {
+  if (geteuid() != 0) {
+    GTEST_SKIP() << "not root";
+  }
+  AuthorityFolder authority = MakeAuthority();
+  const fs::path out = folder_ / "out";
+  ASSERT_OK(MakeFolders(out));
+  ASSERT_EQ(chown(out.c_str(), 65532, 65533), 0);
+  for (int i = 0; i < 2; ++i) {  // the next one too
+    ASSERT_OK(authority.Issue({.peer = "replay", .out = out}));
+    for (const char* name : {"tls.crt", "tls.key", "ca.crt", "..data/."}) {
+      struct stat found = {};
+      ASSERT_EQ(stat((out / name).c_str(), &found), 0) << name;
+      EXPECT_EQ(found.st_uid, 65532) << name;
+      EXPECT_EQ(found.st_gid, 65533) << name;
+    }
+  }
+  EXPECT_EQ(fs::status(out / "tls.key").permissions(), fs::perms::owner_read | fs::perms::owner_write);
 }
 
 TEST_F(AuthorityFolderTest, WhatIsStillGoodIsLeftAlone) {
