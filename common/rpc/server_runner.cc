@@ -128,11 +128,14 @@ class ServerRunnerImpl final : public ServerRunner {
     grpc::ServerBuilder builder;
     ApplyKeepalive(builder);
     ApplyLimits(options_.limits, builder);
-    if (!options_.address.empty()) {
-      ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials, Credentials());
-      builder.AddListeningPort(options_.address, credentials, &port_);
-    }
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+    if (!options_.address.empty()) {
+      ASSIGN_OR_RETURN(ServerSecurity security, Security());
+      builder.AddListeningPort(options_.address, security.credentials, &port_);
+      if (security.interceptor != nullptr) {
+        interceptors.push_back(std::move(security.interceptor));
+      }
+    }
     if (options_.metrics != nullptr) {
       interceptors.push_back(MakeServerCallMetrics(options_.metrics));
     }
@@ -155,12 +158,14 @@ class ServerRunnerImpl final : public ServerRunner {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() {
+  absl::StatusOr<ServerSecurity> Security() {
     if (options_.security == nullptr) {
-      return grpc::InsecureServerCredentials();
+      ServerSecurity plain;
+      plain.credentials = grpc::InsecureServerCredentials();
+      return plain;
     }
-    return options_.security->ServerCredentialsFor(options_.address, options_.limits.max_calls_per_second(),
-                                                   options_.metrics);
+    return options_.security->ForServer(options_.address, options_.limits.max_calls_per_second(),
+                                        options_.metrics);
   }
 
   void TellHealth(bool live, bool ready) {

@@ -17,6 +17,8 @@
 #include "common/rpc/grpc_status.h"
 #include "common/rpc/server_runner.h"
 #include "demorl/control/v1/control_service.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "spdlog/sinks/ostream_sink.h"
 #include "spdlog/spdlog.h"
@@ -81,8 +83,10 @@ class SecureServerTest : public ::testing::Test {
   void StartServer(ServiceComponent* component) {
     runner_.reset();
     ASSERT_OK_AND_ASSIGN(server_security_, TransportSecurity::Create(server_config_));
-    ASSERT_OK_AND_ASSIGN(runner_, ServerRunner::Start({.address = "127.0.0.1:0",
+    ASSERT_OK_AND_ASSIGN(runner_, ServerRunner::Start({.address = listen_address_,
                                                        .run_id = "run",
+                                                       .max_connection_age = max_connection_age_,
+                                                       .connection_grace = max_connection_age_,
                                                        .metrics = metrics_.get(),
                                                        .security = server_security_.get(),
                                                        .limits = limits_},
@@ -110,6 +114,48 @@ class SecureServerTest : public ::testing::Test {
 
   std::shared_ptr<grpc::Channel> Dial(const TransportSecurity* client) {
     return MakeChannel(ServerAddress(), nullptr, client);
+  }
+
+  std::shared_ptr<grpc::Channel> FreshChannel(const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel(ServerAddress(), credentials, arguments);
+  }
+
+  // Replaces the certificates of the server and of the clients whose folder is `client`, and their authority,
+  // in the steps that docs/security.md names: everybody trusts both, then shows the new one, then forgets the
+  // old one. Returns when the server has read the last.
+  void ReplaceCertificates(const std::string& client, const std::string& client_role, TestAuthority& next) {
+    const std::string both = authority_.certificate() + next.certificate();
+    const TestAuthority::Issued old_server = authority_.IssueRole("replay"),
+                                new_server = next.IssueRole("replay");
+    const TestAuthority::Issued old_client = authority_.IssueRole(client_role),
+                                new_client = next.IssueRole(client_role);
+    // Whether a handshake with these comes about says what the server has read by now.
+    const auto until = [&](absl::StatusCode code, const TestAuthority::Issued& identity,
+                           const TestAuthority& trusted) {
+      const auto call = [&] {
+        return GetStatus(FreshChannel(grpc::SslCredentials({.pem_root_certs = trusted.certificate(),
+                                                            .pem_private_key = identity.key,
+                                                            .pem_cert_chain = identity.certificate})));
+      };
+      EXPECT_THAT(Until(code, call), StatusIs(code, ::testing::_));
+    };
+    // A client has no door at which one could ask; longer than it takes to look for new files.
+    constexpr absl::Duration kClientReads = absl::Milliseconds(1500);
+    constexpr auto kOk = absl::StatusCode::kOk, kUnavailable = absl::StatusCode::kUnavailable;
+    WriteTlsDir(folder_ / "server", old_server, both);
+    WriteTlsDir(folder_ / client, old_client, both);
+    until(kOk, new_client, authority_);
+    absl::SleepFor(kClientReads);
+    WriteTlsDir(folder_ / "server", new_server, both);
+    until(kOk, old_client, next);
+    WriteTlsDir(folder_ / client, new_client, both);
+    absl::SleepFor(kClientReads);
+    WriteTlsDir(folder_ / "server", new_server, next.certificate());
+    WriteTlsDir(folder_ / client, new_client, next.certificate());
+    until(kUnavailable, old_client, next);
+    until(kOk, new_client, next);
   }
 
   static absl::Status GetStatus(const std::shared_ptr<grpc::Channel>& channel) {
@@ -141,8 +187,10 @@ class SecureServerTest : public ::testing::Test {
       absl::StrCat("secure_", ::getpid(), "_",
                    ::testing::UnitTest::GetInstance()->current_test_info()->name());
   TestAuthority authority_{"demorl test authority"};
+  std::string listen_address_ = "127.0.0.1:0";
   SecurityConfig server_config_;
   demorl::config::v1::ServerLimits limits_;
+  absl::Duration max_connection_age_ = absl::ZeroDuration();
   std::unique_ptr<TransportSecurity> server_security_;
   const std::unique_ptr<Metrics> metrics_ = MakeLocalMetrics();
   std::unique_ptr<IdleComponent> component_;

@@ -1,17 +1,12 @@
 #pragma once
 
-#include <map>
 #include <memory>
-#include <string>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/security/access_control.h"
 #include "common/rpc/security/call_rates.h"
-#include "common/rpc/security/log_throttle.h"
+#include "common/rpc/security/refused_calls.h"
 #include "grpcpp/security/auth_metadata_processor.h"
 
 namespace demorl {
@@ -32,9 +27,7 @@ class CallGate final : public grpc::AuthMetadataProcessor {
 
   const std::shared_ptr<AccessControl> access_;
   CallRates rates_;
-  // By code of the refusal; null without metrics.
-  std::map<absl::StatusCode, Counter*> refused_;
-  LogThrottle log_throttle_;
+  RefusedCalls refused_;
 };
 
 }  // namespace demorl

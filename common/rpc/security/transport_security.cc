@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/security/call_gate.h"
 #include "common/rpc/security/certificate.h"
+#include "common/rpc/security/plain_text_gate.h"
 #include "common/rpc/security/tls_version.h"
 #include "common/rpc/security/token_credentials.h"
 #include "grpcpp/security/tls_certificate_verifier.h"
@@ -135,24 +136,32 @@ std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface> Transport
   return access_ == nullptr ? nullptr : MakeRefusedHandshakeInterceptor(certificate_, handshakes_);
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::ServerCredentialsFor(
-    const std::string& address, double max_calls_per_second, Metrics* metrics) {
+absl::StatusOr<ServerSecurity> TransportSecurity::ForServer(const std::string& address,
+                                                            double max_calls_per_second, Metrics* metrics) {
+  ServerSecurity server;
   if (access_ != nullptr) {
-    return TlsServerCredentials(max_calls_per_second, metrics);
+    ASSIGN_OR_RETURN(server.credentials, TlsServerCredentials(max_calls_per_second, metrics));
+    return server;
   }
-  if (!IsLoopback(address)) {
-    if (!security_.allow_plain_text()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("cannot listen on ", address,
-                       " in plain text: anybody who reaches the port could do everything. Set ",
-                       "security.tls_dir, listen on loopback (127.0.0.1, localhost, [::1], unix:), or set ",
-                       "security.allow_plain_text"));
-    }
-    spdlog::warn(
-        "PLAIN TEXT on {}: anybody who reaches this port may do everything (security.allow_plain_text)",
-        address);
+  if (IsLoopback(address)) {
+    // All services of a machine have one address there.
+    server.credentials = grpc::InsecureServerCredentials();
+    return server;
   }
-  return grpc::InsecureServerCredentials();
+  if (!security_.allow_plain_text()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot listen on ", address,
+                     " in plain text: anybody who reaches the port could do everything. Set ",
+                     "security.tls_dir, listen on loopback (127.0.0.1, localhost, [::1], unix:), or set ",
+                     "security.allow_plain_text"));
+  }
+  spdlog::warn(
+      "PLAIN TEXT on {}: anybody who reaches this port may do everything (security.allow_plain_text)",
+      address);
+  PlainTextGate gate = MakePlainTextGate(max_calls_per_second, metrics);
+  server.credentials = std::move(gate.credentials);
+  server.interceptor = std::move(gate.interceptor);
+  return server;
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::TlsServerCredentials(

@@ -13,8 +13,16 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/security/tls_certificate_provider.h"
 #include "grpcpp/support/client_interceptor.h"
+#include "grpcpp/support/server_interceptor.h"
 
 namespace demorl {
+
+// What a server is built with.
+struct ServerSecurity {
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  // May be null.
+  std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> interceptor;
+};
 
 // How one process proves who it is and whom it believes, made once from SecurityConfig: mutual TLS 1.3 where
 // there is a tls_dir, else plain text. Certificates, lists and tokens are read again when they change;
@@ -30,9 +38,8 @@ class TransportSecurity {
 
   // For a server that listens on `address`. FAILED_PRECONDITION for plain text beyond loopback that the
   // configuration does not allow, and without a certificate of our own. Borrows `metrics`, which may be null.
-  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> ServerCredentialsFor(const std::string& address,
-                                                                                double max_calls_per_second,
-                                                                                Metrics* metrics);
+  absl::StatusOr<ServerSecurity> ForServer(const std::string& address, double max_calls_per_second,
+                                           Metrics* metrics);
 
   // Null for plain text: anybody may do everything.
   std::shared_ptr<AccessControl> access() const { return access_; }

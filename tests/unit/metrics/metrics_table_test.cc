@@ -105,7 +105,7 @@ What the services export for Prometheus at their `metrics_address`. Written by `
 | `grpc_server_started_total`, `grpc_client_started_total` | counter | grpc_service, grpc_method | calls that have begun |
 | `grpc_server_handled_total`, `grpc_client_handled_total` | counter | the same, grpc_code | calls that have ended, by their status |
 | `grpc_server_handling_seconds`, `grpc_client_handling_seconds` | histogram | grpc_service, grpc_method | from the start of a call to its status; a stream is one call |
-| `demorl_rpc_refused_total` | counter | grpc_code | calls over TLS refused before their handler: nobody we know, a role that may not, too many calls |
+| `demorl_rpc_refused_total` | counter | grpc_code | calls refused before their handler: nobody we know, a role that may not, too many calls |
 | `demorl_rpc_certificate_not_before_timestamp_seconds`, `demorl_rpc_certificate_not_after_timestamp_seconds` | gauge | | when the certificate of the service begins and expires, since 1970; over TLS alone |
 | `process_cpu_seconds_total` | counter | | user and system CPU time |
 | `process_resident_memory_bytes`, `process_virtual_memory_bytes` | gauge | | memory in RAM; address space |

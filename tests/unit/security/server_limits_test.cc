@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/rpc/security/call_rates.h"
+#include "common/rpc/security/plain_text_gate.h"
 #include "gmock/gmock.h"
 #include "tests/testing/secure_server.h"
 
@@ -108,6 +109,63 @@ TEST_F(ServerLimitsTest, OneClientsCallsAreBoundedAndAnothersAreNot) {
       Until(kExhausted, [&] { return GetStatus(busy); }),
       StatusIs(kExhausted, AllOf(HasSubstr("viewer/busy"), HasSubstr("limits.max_calls_per_second"))));
   EXPECT_OK(GetStatus(Dial(ClientOfRole("viewer/calm"))));
+}
+
+class PlainTextLimitsTest : public ServerLimitsTest {
+ protected:
+  PlainTextLimitsTest() {
+    server_config_.clear_tls_dir();
+    server_config_.set_allow_plain_text(true);
+    limits_.set_max_calls_per_second(0.01);
+    listen_address_ = "0.0.0.0:0";
+  }
+  // Calls of Pause that have reached the server's handlers.
+  double Begun() {
+    return metrics_
+        ->GetCounter("grpc_server_started_total", "Calls that have begun",
+                     {{"grpc_service", "demorl.control.v1.ControlService"}, {"grpc_method", "Pause"}})
+        .Value();
+  }
+  // Over a connection of its own.
+  std::shared_ptr<grpc::Channel> Fresh() { return FreshChannel(grpc::InsecureChannelCredentials()); }
+};
+
+TEST_F(PlainTextLimitsTest, TheCallsOfOneAddressAreBoundedOverAllItsConnections) {
+  StartServer();
+  const auto busy = Fresh(), other = Fresh();
+  EXPECT_OK(GetStatus(other));
+  EXPECT_THAT(Until(kExhausted, [&] { return GetStatus(busy); }),
+              StatusIs(kExhausted, AllOf(HasSubstr("127.0.0.1 begins more than 0.01 calls a second"),
+                                         HasSubstr("limits.max_calls_per_second"))));
+  EXPECT_THAT(Until(kExhausted, [&] { return GetStatus(other); }), StatusIs(kExhausted, _));
+  EXPECT_GE(
+      metrics_->GetCounter("demorl_rpc_refused_total", "", {{"grpc_code", "RESOURCE_EXHAUSTED"}}).Value(), 2);
+  EXPECT_OK(Pause(runner_->InProcessChannel()));
+}
+
+TEST_F(PlainTextLimitsTest, ARefusedCallDoesNotReachItsHandler) {
+  StartServer();
+  const auto channel = Fresh();
+  EXPECT_THAT(Until(kExhausted, [&] { return Pause(channel); }), StatusIs(kExhausted, _));
+  const double begun = Begun();
+  EXPECT_THAT(Pause(channel), StatusIs(kExhausted, _));
+  EXPECT_EQ(Begun(), begun);
+}
+
+TEST_F(PlainTextLimitsTest, OnLoopbackAloneWhereAllHaveOneAddressTheyAreNot) {
+  listen_address_ = "127.0.0.1:0";
+  StartServer();
+  const auto channel = Fresh();
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_OK(GetStatus(channel));
+  }
+}
+
+TEST(AddressOfPeerTest, IsWithoutThePort) {
+  EXPECT_EQ(AddressOfPeer("ipv4:10.0.0.7:51034"), "10.0.0.7");
+  EXPECT_EQ(AddressOfPeer("ipv6:[fd00::2]:51034"), "fd00::2");
+  EXPECT_EQ(AddressOfPeer("ipv6:%5Bfd00::2%5D:51034"), "fd00::2");
+  EXPECT_EQ(AddressOfPeer("unix:/run/demorl"), "unix:/run/demorl");
 }
 
 TEST_F(ServerLimitsTest, TooLargeMessagesAndMetadataAreRefusedAndTheClientMayGoOn) {

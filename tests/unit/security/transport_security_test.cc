@@ -50,8 +50,7 @@ class TransportSecurityTest : public SecureServerTest {
 
   absl::Status StartWith(const SecurityConfig& config, const std::string& address) {
     absl::StatusOr<std::unique_ptr<TransportSecurity>> security = TransportSecurity::Create(config);
-    return security.ok() ? (*security)->ServerCredentialsFor(address, 0, nullptr).status()
-                         : security.status();
+    return security.ok() ? (*security)->ForServer(address, 0, nullptr).status() : security.status();
   }
 };
 
@@ -356,46 +355,12 @@ TEST_F(TransportSecurityTest, NoCallFailsWhileAllCertificatesAndTheAuthorityAreR
   limits_.set_max_calls_per_second(0);
   StartServer();
   TransportSecurity* client = Client("rotating", authority_.IssueRole("viewer/old"));
-  const auto fresh_channel = [&](const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    return grpc::CreateCustomChannel(ServerAddress(), credentials, arguments);
-  };
   const auto kept = Dial(client);
   SteadyCalls over_one([&] { return kept; }, GetStatus);
-  SteadyCalls over_new([&] { return fresh_channel(client->channel_credentials()); }, GetStatus);
+  SteadyCalls over_new([&] { return FreshChannel(client->channel_credentials()); }, GetStatus);
 
   TestAuthority next("the next authority");
-  const std::string both = authority_.certificate() + next.certificate();
-  const TestAuthority::Issued old_server = authority_.IssueRole("replay"),
-                              new_server = next.IssueRole("replay");
-  const TestAuthority::Issued old_client = authority_.IssueRole("viewer/old"),
-                              new_client = next.IssueRole("viewer/new");
-  // Whether a handshake with these comes about says what the server has read by now.
-  const auto reaches = [&](const TestAuthority::Issued& identity, const TestAuthority& trusted) {
-    return GetStatus(fresh_channel(grpc::SslCredentials({.pem_root_certs = trusted.certificate(),
-                                                         .pem_private_key = identity.key,
-                                                         .pem_cert_chain = identity.certificate})));
-  };
-  const auto until = [&](absl::StatusCode code, const TestAuthority::Issued& identity,
-                         const TestAuthority& trusted) {
-    EXPECT_THAT(Until(code, [&] { return reaches(identity, trusted); }), StatusIs(code, _));
-  };
-  constexpr auto kOk = absl::StatusCode::kOk;
-
-  // Everybody trusts both, then shows the new one, then forgets the old one.
-  WriteTlsDir(folder_ / "server", old_server, both);
-  WriteTlsDir(folder_ / "rotating", old_client, both);
-  until(kOk, new_client, authority_);
-  absl::SleepFor(absl::Milliseconds(1500));  // the client has no door at which one could ask
-  WriteTlsDir(folder_ / "server", new_server, both);
-  until(kOk, old_client, next);
-  WriteTlsDir(folder_ / "rotating", new_client, both);
-  absl::SleepFor(absl::Milliseconds(1500));
-  WriteTlsDir(folder_ / "server", new_server, next.certificate());
-  WriteTlsDir(folder_ / "rotating", new_client, next.certificate());
-  until(kUnavailable, old_client, next);
-  until(kOk, new_client, next);
+  ReplaceCertificates("rotating", "viewer", next);
 
   EXPECT_THAT(over_one.End(), IsEmpty());
   EXPECT_THAT(over_new.End(), IsEmpty());
