@@ -30,6 +30,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr int kSteps = 5;
+constexpr int kAppenders = 3;
 
 absl::Time Soon() { return absl::Now() + absl::Seconds(60); }
 
@@ -74,11 +75,77 @@ class SecureStreamsTest : public SecureServerTest {
     std::filesystem::create_directories(folder_ / "crl");
     server_config_.set_crl_dir((folder_ / "crl").string());
   }
-  ~SecureStreamsTest() override { runner_.reset(); }
+  ~SecureStreamsTest() override {
+    tail_.reset();
+    runner_.reset();
+  }
 
   void StartReplay() {
     ASSERT_OK_AND_ASSIGN(replay_, MakeReplayComponent(context_));
     StartServer(replay_.get());
+  }
+
+  // Appenders and a sampler on threads of their own, and a tail, all with the certificate in "rotating".
+  void StartClients() {
+    TransportSecurity* security = Client("rotating", authority_.IssueRole("operator"));
+    for (int i = 0; i < kAppenders; ++i) {
+      threads_.emplace_back([this, i, security] {
+        Appender appender(Dial(security), static_cast<uint64_t>(i));
+        while (!stop_) {
+          ASSERT_OK(appender.Append());
+          absl::SleepFor(absl::Milliseconds(1));  // a rate, so that rows do not outgrow the reader
+        }
+        appended_ += appender.rows();
+      });
+    }
+    threads_.emplace_back([this, security] {
+      ReplayClient client(Dial(security), "run");
+      const auto sampler = client.OpenSampler({.shares = {{"env", 16}}});
+      while (!stop_) {
+        ASSERT_OK(sampler->Next(Soon()));
+      }
+    });
+    reader_ = std::make_unique<ReplayClient>(Dial(security), "run");
+    tail_ = reader_->OpenTail("env", 0);
+    tailer_ = std::thread([this] {
+      while (!stop_) {
+        TakeFromTail();
+      }
+    });
+  }
+
+  void TakeFromTail() {
+    ASSERT_OK_AND_ASSIGN(const TailedRows tailed, tail_->Next(Soon()));
+    for (const Segment& segment : tailed.chunk.segments) {
+      for (const float reward : segment.rewards) {
+        ++tailed_[{segment.episode_id, static_cast<int>(reward)}];
+      }
+    }
+  }
+
+  // Ends the clients: what was appended has come out of the tail, and lies in the table, once.
+  void ExpectEveryRowOnce() {
+    stop_ = true;
+    for (std::thread& thread : threads_) {
+      thread.join();
+    }
+    Appender last(runner_->InProcessChannel(), kAppenders);  // so that the tail has something to wait for
+    ASSERT_OK(last.Append());
+    appended_ += last.rows();
+    tailer_.join();
+    while (tailed_.size() < appended_ && !HasFailure()) {
+      TakeFromTail();
+    }
+    EXPECT_GT(appended_, 100U);
+    EXPECT_EQ(tailed_.size(), appended_);
+    for (const auto& [row, count] : tailed_) {
+      EXPECT_EQ(count, 1) << "episode " << row.first << " step " << row.second;
+    }
+    ReplayClient client(runner_->InProcessChannel(), "run");
+    ASSERT_OK_AND_ASSIGN(const auto info, client.GetTable("env"));
+    EXPECT_EQ(info.rows_inserted(), appended_);
+    ASSERT_OK_AND_ASSIGN(const auto audit, client.Audit());
+    EXPECT_EQ(audit.violations_size(), 0) << audit.DebugString();
   }
 
   // Streams that have begun.
@@ -91,6 +158,15 @@ class SecureStreamsTest : public SecureServerTest {
 
   ServiceContext context_;
   std::unique_ptr<ServiceComponent> replay_;
+  std::atomic<bool> stop_ = false;
+  // Rows, as far as their appenders have ended.
+  std::atomic<size_t> appended_ = 0;
+  // By episode and step; of the tailer until it has ended.
+  std::map<std::pair<uint64_t, int>, int> tailed_;
+  std::unique_ptr<ReplayClient> reader_;
+  std::unique_ptr<TableTail> tail_;
+  std::vector<std::thread> threads_;
+  std::thread tailer_;
 };
 
 TEST_F(SecureStreamsTest, AStreamEndsSoonAfterItsPeersCertificateWasRevokedAndOthersGoOn) {
@@ -141,6 +217,31 @@ TEST_F(SecureStreamsTest, AStreamEndsSoonAfterItsPeersTokenWasTakenBack) {
       StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("not one of those that this server takes")));
   EXPECT_OK(kept.Append());
   EXPECT_EQ(Streams("Append"), 2);
+}
+
+TEST_F(SecureStreamsTest, NoStreamIsBrokenWhileAllCertificatesAndTheAuthorityAreReplaced) {
+  StartReplay();
+  StartClients();
+  TestAuthority next("the next authority");
+  ReplaceCertificates("rotating", "operator", next);
+  ExpectEveryRowOnce();
+  EXPECT_EQ(Streams("Append"), kAppenders + 1);
+  EXPECT_EQ(Streams("Sample"), 1);
+  EXPECT_EQ(Streams("Tail"), 1);
+}
+
+// Here each stream goes over from one connection to the next all the time, so that every step of the
+// replacement meets new handshakes.
+TEST_F(SecureStreamsTest, NoRowIsLostOrDoubledWhereConnectionsEndWhileCertificatesAreReplaced) {
+  max_connection_age_ = absl::Milliseconds(200);
+  StartReplay();
+  StartClients();
+  TestAuthority next("the next authority");
+  ReplaceCertificates("rotating", "operator", next);
+  ExpectEveryRowOnce();
+  EXPECT_GT(Streams("Append"), 3 * kAppenders);
+  EXPECT_GT(Streams("Sample"), 3);
+  EXPECT_GT(Streams("Tail"), 3);
 }
 
 }  // namespace
