@@ -19,7 +19,8 @@ class SnapshotComponent final : public ServiceComponent {
   SnapshotComponent(std::unique_ptr<SnapshotStore> store, const ServiceContext& context)
       : data_dir_(context.data_dir),
         store_(std::move(store)),
-        service_(SnapshotService::Create(store_.get(), SnapshotMetrics(context.metrics), context.access)) {}
+        service_(SnapshotService::Create(store_.get(), SnapshotMetrics(context.metrics), context.access,
+                                         context.trace_log)) {}
 
   absl::string_view name() const override { return "snapshot"; }
   std::vector<grpc::Service*> rpc_services() override { return {service_->rpc_service()}; }

@@ -5,10 +5,12 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/concurrency/serial_worker.h"
 #include "common/rpc/grpc_status.h"
@@ -46,9 +48,13 @@ class RefusingReactor final : public Base {
 // Collects metadata and payload, then publishes on the disk thread.
 class PublishReactor final : public grpc::ServerReadReactor<proto::PublishRequest> {
  public:
-  PublishReactor(SnapshotStore& store, SerialWorker& worker, ObjectAccess access,
+  PublishReactor(SnapshotStore& store, SerialWorker& worker, ObjectAccess access, TraceLog* trace_log,
                  proto::PublishResponse* response)
-      : store_(store), worker_(worker), access_(std::move(access)), response_(*response) {
+      : store_(store),
+        worker_(worker),
+        access_(std::move(access)),
+        trace_log_(trace_log),
+        response_(*response) {
     StartRead(&request_);
   }
 
@@ -105,9 +111,18 @@ class PublishReactor final : public grpc::ServerReadReactor<proto::PublishReques
   }
 
   void Publish() {
+    const std::vector<TraceContext> parents = info_.traces;
+    const std::vector<TraceContext> spans = NewChildren(trace_log_, parents);
+    const absl::string_view kind = SnapshotKindName(info_.kind);
+    info_.traces = spans;
     const absl::StatusOr<uint64_t> version = store_.Publish(std::move(info_), std::move(payload_));
     if (version.ok()) {
       response_.set_version(*version);
+      AddSpans(trace_log_, spans, parents,
+               {.name = "store",
+                .start = start_,
+                .end = absl::Now(),
+                .attributes = {{"kind", std::string(kind)}, {"version", static_cast<int64_t>(*version)}}});
     }
     Finish(ToGrpcStatus(version.status()));
   }
@@ -115,6 +130,8 @@ class PublishReactor final : public grpc::ServerReadReactor<proto::PublishReques
   SnapshotStore& store_;
   SerialWorker& worker_;
   const ObjectAccess access_;
+  TraceLog* const trace_log_;
+  const absl::Time start_ = absl::Now();
   proto::PublishResponse& response_;
   proto::PublishRequest request_;
   bool has_metadata_ = false;
@@ -251,8 +268,9 @@ using Methods = proto::SnapshotService::WithCallbackMethod_Publish<
 
 class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::SnapshotService::Service> {
  public:
-  SnapshotServiceImpl(SnapshotStore* store, SnapshotMetrics metrics, std::shared_ptr<AccessControl> access)
-      : store_(*store), metrics_(metrics), access_(std::move(access)) {}
+  SnapshotServiceImpl(SnapshotStore* store, SnapshotMetrics metrics, std::shared_ptr<AccessControl> access,
+                      TraceLog* trace_log)
+      : store_(*store), metrics_(metrics), access_(std::move(access)), trace_log_(trace_log) {}
   ~SnapshotServiceImpl() override { SnapshotServiceImpl::Close(); }
 
   grpc::Service* rpc_service() override { return this; }
@@ -281,7 +299,7 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
       return new RefusingReactor<grpc::ServerReadReactor<proto::PublishRequest>, proto::PublishRequest>(
           grpc::Status(grpc::StatusCode::UNAVAILABLE, "the snapshot service is paused or draining"));
     }
-    return new PublishReactor(store_, worker_, Access(*context, "Publish"), response);
+    return new PublishReactor(store_, worker_, Access(*context, "Publish"), trace_log_, response);
   }
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(CallbackServerContext* context,
@@ -386,6 +404,7 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
   SnapshotStore& store_;
   SnapshotMetrics metrics_;
   const std::shared_ptr<AccessControl> access_;
+  TraceLog* const trace_log_;
   std::atomic<bool> accepting_{true};
   mutable absl::Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
@@ -396,8 +415,9 @@ class SnapshotServiceImpl final : public SnapshotService, public Methods<proto::
 }  // namespace
 
 std::unique_ptr<SnapshotService> SnapshotService::Create(SnapshotStore* store, SnapshotMetrics metrics,
-                                                         std::shared_ptr<AccessControl> access) {
-  return std::make_unique<SnapshotServiceImpl>(store, metrics, std::move(access));
+                                                         std::shared_ptr<AccessControl> access,
+                                                         TraceLog* trace_log) {
+  return std::make_unique<SnapshotServiceImpl>(store, metrics, std::move(access), trace_log);
 }
 
 }  // namespace demorl

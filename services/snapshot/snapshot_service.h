@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "common/rpc/security/access_control.h"
+#include "common/tracing/trace_log.h"
 #include "services/snapshot/core/snapshot_store.h"
 
 namespace grpc {
@@ -19,8 +20,10 @@ class SnapshotService {
   // Payload that still travels in one Watch message.
   static constexpr uint64_t kMaxPayloadBytes = 60 << 20;
 
+  // `trace_log`, null where nothing is traced, outlives the service.
   static std::unique_ptr<SnapshotService> Create(SnapshotStore* store, SnapshotMetrics metrics,
-                                                 std::shared_ptr<AccessControl> access = nullptr);
+                                                 std::shared_ptr<AccessControl> access = nullptr,
+                                                 TraceLog* trace_log = nullptr);
   virtual ~SnapshotService() = default;
 
   virtual grpc::Service* rpc_service() = 0;

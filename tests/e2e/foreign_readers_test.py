@@ -8,19 +8,25 @@ import collections
 import json
 import math
 import pathlib
+import sys
 import unittest
 
 from google.protobuf import json_format
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
-from support import SMALL, RunTest, read_table
+from support import SMALL, RunTest, read_table, wait_until
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "prometheus"))
+from scraped_run import ScrapedRunTest  # noqa: E402  (needs the path above)
 
 # From a tick to the policy that was learned from it, by span and service.
 POLICY_CHAIN = [("collect", "actor"), ("append", "replay"), ("sample", "replay"), ("update", "sac_learner"),
-                ("publish", "sac_learner"), ("apply", "actor")]
+                ("publish", "sac_learner"), ("store", "snapshot"), ("apply", "actor")]
+# The same of a robot: its control loop's own ticks, the first one of a chunk and the first one that acts by the policy.
+ROBOT_CHAIN = [("collect", "leg_gateway"), *POLICY_CHAIN[1:-1], ("apply", "leg_gateway")]
 # From a tick over the dynamics that were trained on it to the rows planned with them.
 MODEL_CHAIN = [("collect", "actor"), ("append", "replay"), ("train", "model_trainer"), ("publish", "model_trainer"),
-               ("plan", "mpc_rollout"), ("append", "replay")]
+               ("store", "snapshot"), ("plan", "mpc_rollout"), ("append", "replay")]
 # Names that users of Stable-Baselines3 and of CleanRL look for, and the column of progress.csv that both show.
 SAME_FIGURES = [("rollout/ep_rew_mean", "charts/episodic_return", "episode_return"),
                 ("train/critic_loss", "losses/qf_loss", "critic_loss"),
@@ -60,6 +66,35 @@ def chain_of(span_id, spans):
     return chain
 
 
+def attributes(span):
+    return {pair.key: pair.value.int_value for pair in span.attributes}
+
+
+class RobotTracesTest(ScrapedRunTest):
+    def test_a_trace_goes_from_tick_to_tick(self):
+        traces = self.folder / "traces"
+        self.start_robot("--set", f"tracing.directory={traces}", "--set", "tracing.sample_ratio=1")
+        up = next(iter(self.outputs))
+        wait_until(lambda: self.all_run() and any('"apply"' in path.read_text() for path in traces.glob("leg_gateway-*.jsonl")),
+                   "the robot to act by a policy that was learned from it", 300)
+        self.stop_driving()
+        up.terminate()
+        up.wait(60)
+        spans = read_spans(traces)
+        chains = [chain_of(span_id, spans) for span_id, (span, _) in spans.items() if span.name == "apply"]
+        for chain in chains:
+            self.assertEqual([(span.name, service) for span, service in chain], ROBOT_CHAIN)
+            self.assertEqual(len({span.trace_id for span, _ in chain}), 1)
+            collect, *_, publish, store, apply = [span for span, _ in chain]
+            self.assertEqual(attributes(publish)["version"], attributes(store)["version"])
+            self.assertGreaterEqual(attributes(apply)["policy_version"], attributes(store)["version"])
+            self.assertGreater(attributes(apply)["tick"], attributes(collect)["rows"])
+            self.assertLess(collect.end_time_unix_nano, apply.end_time_unix_nano)
+        print(f"{len(chains)} ways from tick to tick, the quickest in "
+              f"{min(chain[-1][0].end_time_unix_nano - chain[0][0].start_time_unix_nano for chain in chains) / 1e9:.1f} s",
+              file=sys.stderr)
+
+
 class ForeignReadersTest(RunTest):
     def test_traces_and_event_files(self):
         run, traces = self.folder / "run", self.folder / "traces"
@@ -83,9 +118,8 @@ class ForeignReadersTest(RunTest):
             self.assertGreater(chains[tuple(wanted)], 0, f"{wanted} is not among {list(chains)}")
         for span, _ in spans.values():
             if span.name == "apply":
-                version = {pair.key: pair.value.int_value for pair in span.attributes}["policy_version"]
-                published = {pair.key: pair.value.int_value for pair in spans[span.parent_span_id][0].attributes}
-                self.assertGreaterEqual(version, published["version"])
+                stored = attributes(spans[span.parent_span_id][0])
+                self.assertGreaterEqual(attributes(span)["policy_version"], stored["version"])
 
     def check_event_files(self, run):
         events = EventAccumulator(str(run))

@@ -23,6 +23,7 @@
 #include "gmock/gmock.h"
 #include "services/snapshot/snapshot_client.h"
 #include "services/snapshot/snapshot_component.h"
+#include "tests/fakes/fake_trace_log.h"
 #include "tests/testing/status_matchers.h"
 
 namespace demorl {
@@ -72,12 +73,13 @@ class SnapshotServiceTest : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  void StartServer() {
+  void StartServer(TraceLog* trace_log = nullptr) {
     demorl::config::v1::RunConfig config;
     config.set_run_id("run");
     FillDefaults(&config);
     ASSERT_OK_AND_ASSIGN(hosted_, MakeHostedContext(config, "snapshot", (folder_ / "data").string(),
                                                     metrics_.get(), nullptr, nullptr));
+    hosted_.context.trace_log = trace_log;
     ASSERT_OK_AND_ASSIGN(component_, MakeSnapshotComponent(hosted_.context));
     ASSERT_OK_AND_ASSIGN(
         runner_, ServerRunner::Start({.address = SocketAddress(), .run_id = "run"}, component_.get()));
@@ -105,6 +107,28 @@ class SnapshotServiceTest : public ::testing::Test {
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<SnapshotClient> client_;
 };
+
+TEST_F(SnapshotServiceTest, ATraceGoesOnFromWhatStoresAVersion) {
+  FakeTraceLog trace_log;
+  client_.reset();
+  StopServer();
+  StartServer(&trace_log);
+  client_ = std::make_unique<SnapshotClient>(channel_, "run");
+  const TraceContext published = {.trace_id = {200}, .span_id = {201}};
+  proto::SnapshotMetadata metadata = Metadata();
+  EncodeTraceContexts({published}, metadata.mutable_traces());
+  ASSERT_OK(client_->Publish(metadata, Payload(2), Soon()));
+  ASSERT_OK_AND_ASSIGN(const auto snapshot, client_->Get(kPolicy, 1));
+  MustPublish(3);  // without a trace, and so without a span
+  const std::vector<FakeTraceLog::Span> spans = trace_log.spans();
+  ASSERT_EQ(spans.size(), 1);
+  EXPECT_EQ(spans[0].content.name, "store");
+  EXPECT_EQ(spans[0].parent, published);
+  EXPECT_LE(spans[0].content.start, spans[0].content.end);
+  EXPECT_EQ(DecodeTraceContexts(snapshot->metadata.traces()), std::vector<TraceContext>{spans[0].context});
+  client_.reset();
+  StopServer();
+}
 
 TEST_F(SnapshotServiceTest, AWatcherReceivesWhatIsPublished) {
   const auto watch = client_->Watch(kPolicy);
