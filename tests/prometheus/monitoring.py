@@ -18,7 +18,7 @@ SCRAPE_METRICS = {"up": set()}
 TARGET_LABELS = {"run", "job", "instance"}
 
 UNITS = {"none", "short", "percentunit", "s", "bytes", "ops", "reqps", "rowsps", "celsius", "volt", "forceNm"}
-PANEL_TYPES = {"timeseries", "stat", "state-timeline"}
+PANEL_TYPES = {"timeseries", "stat", "state-timeline", "xychart"}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 VARIABLES = ["datasource", "run", "job", "instance"]
 KEYWORDS = {"and", "or", "unless", "bool", "offset"}
@@ -189,7 +189,28 @@ def lint_panel(panel, known):
         if target.get("datasource") != DATASOURCE or not target.get("legendFormat"):
             found.append(f"query {target['refId']} needs the chosen data source and a legend")
         found += [f"query {target['refId']} {what}" for what in lint_query(target["expr"], panel["title"], known)]
-    return found
+    return found + (lint_xychart(panel) if panel["type"] == "xychart" else [])
+
+
+def lint_xychart(panel):
+    """Grafana draws one quantity over another where both stand in the rows of a table: each query gives one, `merge` joins them by
+    time and run, and `partitionByValues` makes one of each run. The quantity of a query is called "Value #" and its refId."""
+    found = []
+    targets = panel.get("targets", [])
+    if any(target.get("format") != "table" for target in targets):
+        found.append("joins queries, of which each needs the format table")
+    steps = [step["id"] for step in panel.get("transformations", [])]
+    if steps != ["merge", "organize", "partitionByValues"] or panel["transformations"][2]["options"]["fields"] != ["run"]:
+        return found + ["needs the transformations merge, organize and partitionByValues, by run"]
+    values = {f"Value #{target['refId']}" for target in targets}
+    if set(panel["transformations"][1]["options"]["renameByName"]) != values:
+        found.append("does not name the value of each query")
+    series = panel["options"].get("series", [{}])
+    if panel["options"].get("mapping") != "auto" or len(series) != 1 or not series[0].get("x"):
+        return found + ["needs the mapping auto with one x"]
+    named = [series[0]["x"]["matcher"]] + [override["matcher"] for override in panel["fieldConfig"]["overrides"]]
+    return found + [f"asks for {matcher['options']}, which no query gives" for matcher in named
+                    if matcher["id"] != "byName" or matcher["options"] not in values]
 
 
 def lint_query(expression, title, known):

@@ -68,6 +68,17 @@ class MonitoringTest(unittest.TestCase):
         self.assert_flags("leaves the grid", lambda _, panel: panel["gridPos"].update(x=20))
         self.assert_flags("covers", lambda _, panel: panel["gridPos"].update(y=0))
 
+    def test_flags_quantities_that_cannot_be_drawn_over_each_other(self):
+        chart = next(panel for panel in monitoring.panels(self.dashboards["training"]) if panel["type"] == "xychart")
+        for part, change in (("needs the format table", lambda panel: panel["targets"][0].pop("format")),
+                             ("needs the transformations", lambda panel: panel["transformations"].pop()),
+                             ("does not name the value of each", lambda panel: panel["targets"].pop()),
+                             ("needs the mapping auto", lambda panel: panel["options"].update(series=[])),
+                             ("asks for Value #X", lambda panel: panel["options"]["series"][0]["x"]["matcher"].update(options="Value #X"))):
+            broken = copy.deepcopy(chart)
+            change(broken)
+            self.assertIn(part, "\n".join(monitoring.lint_panel(broken, self.known)))
+
     def test_flags_dashboards_that_lack_something(self):
         self.assert_flags("is editable", lambda board, _: board.update(editable=True))
         self.assert_flags("uid is", lambda board, _: board.update(uid="other"))

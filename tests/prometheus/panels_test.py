@@ -46,7 +46,22 @@ class PanelsTest(ScrapedRunTest):
             self.wait_for(sign)
         time.sleep(SECONDS)  # what is measured is a span of time
         self.check_panels()
+        self.check_curves()
         self.assertEqual(self.prometheus.firing() - ALERTS_OF_THE_MACHINE, set())
+
+    def check_curves(self):
+        """What is drawn over another quantity has rows in common with it: by nothing but time and run, for both runs."""
+        for dashboard in monitoring.load_dashboards().values():
+            for panel in (panel for panel in monitoring.panels(dashboard) if panel["type"] == "xychart"):
+                runs_of = []
+                for target in panel["targets"]:
+                    found = self.prometheus.query_range(with_values(target["expr"]), SECONDS, step=5)
+                    self.assertTrue(all(set(series["metric"]) == {"run"} for series in found), target["refId"])
+                    runs_of.append({series["metric"]["run"]: {time for time, _ in series["values"]} for series in found})
+                x, *curves = runs_of
+                self.assertEqual({run for curve in curves for run in curve}, {"simulated", "robot"}, panel["title"])
+                for run, times in ((run, times) for curve in curves for run, times in curve.items()):
+                    self.assertGreater(len(times & x[run]), 2, f"{panel['title']}: {run}")
 
     def check_panels(self):
         empty, count = set(), 0

@@ -45,7 +45,15 @@ class Prometheus:
         wait_until(lambda: self.has("vector(1)"), "Prometheus to start")
 
     def query(self, expression):
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
+        return self.get("query", query=expression)
+
+    def query_range(self, expression, seconds, step):
+        """The last so many seconds, as a dashboard asks for them."""
+        now = time.time() // step * step
+        return self.get("query_range", query=expression, start=now - seconds, end=now, step=step)
+
+    def get(self, endpoint, **parameters):
+        url = f"http://127.0.0.1:{self.port}/api/v1/{endpoint}?" + urllib.parse.urlencode(parameters)
         with urllib.request.urlopen(url, timeout=30) as answer:
             return json.load(answer)["data"]["result"]
 
