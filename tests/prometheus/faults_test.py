@@ -1,10 +1,16 @@
-"""Alerts that real faults make fire: services killed or stopped, a full disk, a cut connection, a damaged file, weights that run away.
+"""Alerts that real faults make fire: services killed or stopped, a full disk, a cut connection, a damaged file, weights that run away,
+and clients that are not ours and do wrong.
 
-The alerts are ours with their minutes made shorter (20 times). Takes about eight minutes; needs the programs (DEMORL_BIN),
-Debian's prometheus, and unshare for a disk of its own. Run by tools/check-deploy.
+The alerts are ours with their minutes made shorter (20 times). Takes about ten minutes; needs the programs (DEMORL_BIN), grpcurl
+(DEMORL_GO_TOOLS), Debian's prometheus, unshare for a disk of its own, and to be allowed to trace a process that it started. Run by
+tools/check-deploy.
 """
 
+import contextlib
+import ctypes
+import math
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -13,6 +19,7 @@ import threading
 import time
 import unittest
 
+from foreign_client import ForeignClient, scaled
 from scraped_run import SIMULATED, Prometheus, ScrapedRunTest, faster_rules, free_port
 from support import BIN, SMALL, wait_until
 
@@ -51,6 +58,54 @@ class CuttableLink:
         except OSError:
             pass
         sink.close()
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def make_authority(folder):
+    folder.mkdir()
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 60, "-subj", "/CN=authority",
+            "-keyout", folder / "ca.key", "-out", folder / "ca.crt")
+    (folder / "index").touch()
+    (folder / "settings").write_text(f"[ca]\ndefault_ca=own\n[own]\ndatabase={folder / 'index'}\nnew_certs_dir={folder}\n"
+                                     "rand_serial=yes\ndefault_md=sha256\nunique_subject=no\npolicy=any\n[any]\ncommonName=optional\n")
+
+
+def issue(authority, folder, days):
+    """A tls_dir of the snapshot service, good from the first to the second of `days`, counted from now."""
+    folder.mkdir()
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=snapshot",
+            "-keyout", folder / "tls.key", "-out", folder / "request")
+    (folder / "extensions").write_text("subjectAltName=URI:spiffe://demorl.local/snapshot,IP:127.0.0.1\n")
+    start, end = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 86400 * day)) for day in days)
+    openssl("ca", "-batch", "-config", authority / "settings", "-cert", authority / "ca.crt", "-keyfile", authority / "ca.key",
+            "-startdate", start, "-enddate", end, "-notext", "-extfile", folder / "extensions", "-in", folder / "request",
+            "-out", folder / "tls.crt")
+    (folder / "ca.crt").write_bytes((authority / "ca.crt").read_bytes())
+
+
+@contextlib.contextmanager
+def held_thread(pid, name):
+    """Stops one thread of a process, as a disk does that does not answer it; the others go on."""
+    seize, interrupt, detach, wait_all = 0x4206, 0x4207, 17, 0x40000000
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+
+    def trace(request, thread):
+        if libc.ptrace(request, thread, None, None) != 0:
+            raise OSError(ctypes.get_errno(), f"ptrace of {name}")
+
+    thread = next(int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+                  if (task / "comm").read_text().strip() == name)
+    trace(seize, thread)
+    try:
+        trace(interrupt, thread)
+        os.waitpid(thread, wait_all)
+        yield
+    finally:
+        trace(detach, thread)
 
 
 class FaultsTest(ScrapedRunTest):
@@ -144,6 +199,65 @@ class FaultsTest(ScrapedRunTest):
         link.is_open.set()
         self.wait_over("DemorlPolicyStale")
 
+    def test_clients_that_do_wrong(self):
+        self.start_small_run()
+        self.wait_for("demorl_mpc_rollout_rounds_total > 0")
+        self.assertEqual(self.prometheus.firing(), set())
+        client = ForeignClient({service: ":".join(map(str, self.address_of("ill", service)))
+                                for service in ("replay", "snapshot", "mpc_rollout")})
+        client.append([0] * client.sizes[0] + [math.nan] * client.sizes[0], [1])
+        self.wait_firing("DemorlRowsQuarantined", table="env", reason="non_finite")
+        dynamics, policy = (max(self.folder.glob(f"ill/*/{kind}/*.safetensors")).read_bytes() for kind in ("dynamics", "policy"))
+        client.publish("POLICY", dynamics)
+        self.wait_firing("DemorlPoliciesRefused", job="actor")
+        client.publish("DYNAMICS", policy)
+        self.wait_firing("DemorlPoliciesRefused", job="mpc_rollout")
+        client.publish("DYNAMICS", scaled(dynamics, 1e20))  # finite, but what it predicts is not
+        self.wait_firing("DemorlPlannerRoundsFailing", job="mpc_rollout")
+        self.wait_over("DemorlRowsQuarantined", "DemorlPoliciesRefused", "DemorlPlannerRoundsFailing")
+        stop = threading.Event()
+        impatient = threading.Thread(target=self.plan_in_no_time, args=(client, stop))
+        impatient.start()
+        try:
+            self.wait_firing("DemorlPlannerFallbacks")
+        finally:
+            stop.set()
+            impatient.join()
+        self.wait_over("DemorlPlannerFallbacks")
+
+    def plan_in_no_time(self, client, stop):
+        while not stop.wait(0.5):
+            self.assertTrue(all(plan["fallback"] for plan in client.plan(10, "0.000001s")))
+
+    def test_a_model_whose_loss_is_not_finite(self):
+        targets = self.start_up("ill", SIMULATED, *SMALL, "--algorithm", "mdemorl", "--set", "model.log_variance_min=-300",
+                                "--set", "model.log_variance_max=-150", "--set", "model.max_non_finite=1",
+                                "--set", "sac.learning_starts=50000")
+        os.kill(self.pids["ill", "actor"], signal.SIGSTOP)  # until Prometheus has seen that nothing is wrong yet
+        self.scrape(targets)
+        self.wait_for("demorl_model_trainer_non_finite_total == 0")
+        os.kill(self.pids["ill", "actor"], signal.SIGCONT)
+        self.wait_firing("DemorlModelTrainerFailing", "DemorlServiceUnhealthy", job="model_trainer")
+
+    def test_a_certificate_that_nobody_renews(self):
+        authority = self.folder / "authority"
+        make_authority(authority)
+        issue(authority, self.folder / "old", days=(-30, 2))
+        issue(authority, self.folder / "new", days=(0, 30))
+        os.symlink("old", self.folder / "tls")
+        metrics = f"127.0.0.1:{free_port()}"
+        config = self.folder / "run.textproto"
+        config.write_text('run_id: "ill"\n'
+                          f'services {{ snapshot {{ address: "127.0.0.1:0" metrics_address: "{metrics}" }} }}\n'
+                          f'security {{ tls_dir: "{self.folder / "tls"}" }}\n')
+        self.processes.append(subprocess.Popen([BIN / "demorl-snapshot", "--config", config], stdout=subprocess.PIPE,
+                                               stderr=subprocess.DEVNULL, text=True))
+        self.scrape([("ill", "snapshot", metrics)])
+        self.wait_firing("DemorlCertificateExpires", job="snapshot")
+        os.symlink("new", self.folder / "next")
+        os.replace(self.folder / "next", self.folder / "tls")
+        self.wait_over("DemorlCertificateExpires")
+
     def address_of(self, run, service):
         text = (self.folder / run / "services.textproto").read_text()
         host, port = re.search(rf"\b{service} {{[^}}]*?\baddress: \"([^:]*):(\d+)\"", text).groups()
@@ -160,6 +274,9 @@ class FaultsTest(ScrapedRunTest):
         self.wait_firing("DemorlSpoolGrowing", job="leg_gateway")
         os.kill(self.pids["robot", "replay"], signal.SIGCONT)
         self.wait_over("DemorlSpoolGrowing")
+        with held_thread(self.pids["robot", "leg_gateway"], "robot-record"):
+            self.wait_firing("DemorlGatewayDropsRecords", job="leg_gateway")
+        self.wait_over("DemorlGatewayDropsRecords")
         stop = threading.Event()
         stutter = threading.Thread(target=self.stutter, args=(self.pids["robot", "leg_gateway"], stop))
         stutter.start()
