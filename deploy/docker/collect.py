@@ -77,6 +77,14 @@ def wheel_component(information):
     return component
 
 
+def licences_of(information):
+    """Files of a wheel that are named like a licence; some wheels keep them beside their libraries."""
+    for line in (information / "RECORD").read_text().splitlines():
+        path = information.parent / line.split(",")[0]
+        if re.match(r"(?i)(licen[cs]e|notice|copying)\b", path.name) and path.is_file():
+            yield path
+
+
 class Collection:
     """What goes into one image."""
 
@@ -159,6 +167,8 @@ class Collection:
         (etc / "group").write_text(f"root:x:0:\ndemorl:x:{USER}:\n")
         (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
         shutil.copyfile("/etc/os-release", etc / "os-release")
+        # By it NVIDIA's container runtime knows in which folder the loader looks for the driver's libraries.
+        shutil.copyfile("/etc/debian_version", etc / "debian_version")
         (self.out / "tmp").mkdir()
         (self.out / "tmp").chmod(0o1777)
         for name in ("demorl", *self.writable):
@@ -175,10 +185,11 @@ class Collection:
             name = package.split(":")[0]
             self.copy(pathlib.Path(f"/usr/share/doc/{name}/copyright").resolve(), f"usr/share/doc/{name}/copyright")
         for wheel in self.wheels:
-            information = self.wheel_information(wheel)
-            for licence in [*information.glob("licenses/**/*"), *information.glob("LICEN?E*")]:
-                if licence.is_file():
-                    self.copy(licence, documents / wheel.replace("_", "-") / licence.name)
+            licences = list(licences_of(self.wheel_information(wheel)))
+            if not licences:
+                raise SystemExit(f"the wheel {wheel} has no licence")
+            for licence in licences:
+                self.copy(licence, documents / wheel.replace("_", "-") / licence.name)
 
     def add_package_lists(self):
         """For people CycloneDX, for scanners what dpkg says of each package."""

@@ -24,21 +24,22 @@ def version():
     return text.split("project(demorl VERSION ")[1].split()[0]
 
 
-def image_name(target):
-    return f"localhost/demorl/{target}:{version()}"
+def image_name(target, torch="debian"):
+    return f"localhost/demorl/{target}:{version()}{'-cuda' if torch == 'cuda' else ''}"
 
 
-def inspect(target):
-    return json.loads(buildah("inspect", "--type", "image", image_name(target)))["OCIv1"]
+def inspect(image):
+    return json.loads(buildah("inspect", "--type", "image", image))["OCIv1"]
 
 
 class Container:
     """A file system of an image that is thrown away at the end, and at most one program in it."""
 
-    def __init__(self, target, name=None):
+    def __init__(self, target, name=None, torch="debian"):
         self.name = name or target
-        self.config = inspect(target)["config"]
-        self.id = buildah("from", "--pull-never", image_name(target))
+        image = image_name(target, torch)
+        self.config = inspect(image)["config"]
+        self.id = buildah("from", "--pull-never", image)
         self.root = pathlib.Path(buildah("mount", self.id))
         self.process = None
         self.log = tempfile.NamedTemporaryFile(prefix=f"{self.name}.", suffix=".log")
@@ -71,7 +72,7 @@ class Container:
         """Runs a command beside the program, as its user, where it is; its exit status and what it said."""
         user, group = self.config["User"].split(":")
         done = subprocess.run(
-            ["nsenter", f"--target={self.pid()}", "--mount", "--pid", "--net", "--root", "--wd=/", f"--setuid={user}",
+            ["nsenter", f"--target={self.pid()}", "--mount", "--pid", "--net", "--root", "--wdns=/", f"--setuid={user}",
              f"--setgid={group}", "--", *command], check=False, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
@@ -85,7 +86,7 @@ class Container:
 
     def remove(self):
         if self.process is not None and self.process.poll() is None:
-            self.process.kill()  # takes the program with it
+            os.kill(self.pid(), signal.SIGKILL)  # unshare's death would not end what has another user by now
             self.process.wait()
         buildah("rm", self.id)
         self.log.close()

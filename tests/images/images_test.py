@@ -1,6 +1,7 @@
-"""What every image promises: images_test.py [TARGET...], as root, after tools/images. Needs grpcio, and Debian's Python
-jsonschema."""
+"""What every image promises: images_test.py [--torch debian|cuda] [TARGET...], as root, after tools/images with the same
+arguments. Needs grpcio, and Debian's Python jsonschema."""
 
+import argparse
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ from container import ROOT, Container, image_name, inspect, version
 
 SIZE_LIMITS_MB = {"replay": 120, "actor": 150}
 SERVICES = ("replay", "snapshot", "actor", "model-trainer", "mpc-rollout", "sac-learner")
+COMPUTE = ("model-trainer", "mpc-rollout", "sac-learner")
 TARGETS = (*SERVICES, "cli")
 CACHE = pathlib.Path(os.environ.get("DEMORL_CACHE_DIR", pathlib.Path.home() / ".cache/demorl"))
 SCHEMAS = CACHE / "cyclonedx-11.12.0/cyclonedx/schema/_res"
@@ -66,13 +68,15 @@ services {{
 
 
 class ImageCase:
-    """One class below for each target."""
+    """One class below for each target; `torch` is the kind of LibTorch, as tools/images takes it."""
 
     target = None
+    torch = "debian"
 
     @classmethod
     def setUpClass(cls):
-        cls.container = Container(cls.target)
+        cls.image = image_name(cls.target, cls.torch)
+        cls.container = Container(cls.target, torch=cls.torch)
         cls.files = [path for path in cls.container.root.rglob("*")]
         cls.program = "demorl" if cls.target == "cli" else f"demorl-{cls.target}"
 
@@ -81,19 +85,34 @@ class ImageCase:
         cls.container.remove()
 
     def test_it_says_what_it_is(self):
-        config = inspect(self.target)["config"]
+        inspected = inspect(self.image)
+        config = inspected["config"]
         labels = config["Labels"]
         for name in ("title", "description", "version", "revision", "created", "licenses", "vendor"):
             self.assertTrue(labels.get(f"org.opencontainers.image.{name}"), name)
         self.assertEqual(labels["org.opencontainers.image.title"], f"demorl-{self.target}")
         self.assertEqual(labels["org.opencontainers.image.version"], version())
+        self.assertEqual(labels["org.opencontainers.image.created"], re.sub(r"\.\d+", "", inspected["created"]))
         self.assertEqual(config["User"], "65532:65532")
         self.assertEqual(config["Entrypoint"], [f"/usr/bin/{self.program}"])
 
     def test_it_is_no_larger_than_promised(self):
         size = sum(path.lstat().st_size for path in self.files if path.is_file() and not path.is_symlink()) / 1e6
-        print(f"{image_name(self.target)} {size:.0f} MB", file=sys.stderr)
-        self.assertLessEqual(size, SIZE_LIMITS_MB.get(self.target, 700))
+        print(f"{self.image} {size:.0f} MB", file=sys.stderr)
+        self.assertLessEqual(size, 3000 if self.torch == "cuda" else SIZE_LIMITS_MB.get(self.target, 700))
+
+    def test_a_gpu_is_asked_for_where_one_is_of_use(self):
+        environment = inspect(self.image)["config"].get("Env") or []
+        asked = {"NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"}
+        self.assertEqual({entry for entry in environment if entry.startswith("NVIDIA_")},
+                         asked if self.torch == "cuda" else set())
+
+    def test_every_library_has_the_ones_that_it_names(self):
+        libraries = [path for path in self.files if re.search(r"\.so(\.|$)", path.name) and path.is_file()]
+        listed = subprocess.run(["objdump", "-p", *libraries], check=True, capture_output=True, text=True).stdout
+        named = set(re.findall(r"NEEDED\s+(\S+)", listed))
+        # The driver's libraries come from the host, with the GPU.
+        self.assertLessEqual(named - {path.name for path in libraries}, {"libcuda.so.1"} if self.torch == "cuda" else set())
 
     def test_there_is_no_shell_and_nothing_to_gain_privileges_by(self):
         programs = [path.name for path in self.files if path.is_file() and os.access(path, os.X_OK)
@@ -108,6 +127,12 @@ class ImageCase:
                 self.assertTrue(name == "/tmp" or not mode & stat.S_IWOTH, name)
                 self.assertEqual(path.lstat().st_uid, 65532 if re.match("/var/lib/demorl(-tls)?(/|$)", name) else 0, name)
 
+    def test_the_program_looks_for_libraries_in_no_folder_of_the_build(self):
+        program = self.container.root / "usr/bin" / self.program
+        listed = subprocess.run(["objdump", "-p", program], check=True, capture_output=True, text=True).stdout
+        searched = re.findall(r"R(?:UN)?PATH\s+(\S+)", listed)
+        self.assertEqual([path for path in ":".join(searched).split(":") if path and not path.startswith("$ORIGIN")], [])
+
     def test_its_parts_are_listed_as_cyclonedx(self):
         file = self.container.root / f"usr/share/sbom/{self.program}.cdx.json"
         judged = subprocess.run(["/usr/bin/python3", "-B", ROOT / "tests/images/validate_sbom.py", file, SCHEMAS],
@@ -117,12 +142,16 @@ class ImageCase:
         names = {component["name"] for component in bill["components"]}
         self.assertLessEqual({"libc6", "libgrpc++1.51"}, names)
         self.assertEqual("mujoco" in names, any("libmujoco" in path.name for path in self.files))
+        if self.torch == "cuda":
+            versions = {component["name"]: component["version"] for component in bill["components"]}
+            pinned = re.findall(r"^cuda \S+ (\S+)==(\S+) ", (ROOT / "tools/packages/wheels.txt").read_text(), re.MULTILINE)
+            self.assertEqual({name: versions.get(name) for name, _ in pinned}, dict(pinned))
         for component in bill["components"]:
             kept = self.container.root / "usr/share/doc" / component["name"]
             self.assertTrue(kept.is_dir(), f"no licence of {component['name']}")
 
     def test_every_time_is_that_of_the_source(self):
-        created = inspect(self.target)["created"]
+        created = inspect(self.image)["created"]
         expected = subprocess.run(["date", "-u", "-d", created, "+%s"], check=True, capture_output=True, text=True).stdout
         for path in self.files:
             if "dev" not in path.relative_to(self.container.root).parts:
@@ -142,7 +171,7 @@ class ServiceCase(ImageCase):
                 self.addCleanup(snapshot.remove)
                 snapshot.start([*snapshot.config["Cmd"], "--override", "services.snapshot.data_dir="],
                                binds=[(folder, "/etc/demorl", True)])
-            container = Container(self.target)
+            container = Container(self.target, torch=self.torch)
             self.addCleanup(container.remove)
             data = folder / "data"
             data.mkdir()
@@ -162,6 +191,27 @@ class ServiceCase(ImageCase):
             self.assertEqual(own, 0 if ready else 1, said)
             self.assertEqual(container.stop(), 0, container.text())
             self.assertIn("drained", container.text())
+            revision = inspect(self.image)["config"]["Labels"]["org.opencontainers.image.revision"]
+            self.assertIn(f"revision {revision}, ", container.text())
+            if self.target in COMPUTE:
+                has = "LibTorch has CUDA, but sees no GPU" if self.torch == "cuda" else "LibTorch is without CUDA"
+                self.assertIn(f"computes on cpu (asked for auto; {has})", container.text())
+
+
+class ComputeCase(ServiceCase):
+
+    def test_a_gpu_that_is_not_there_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            folder.chmod(0o755)
+            run_config(folder, self.target.replace("-", "_"), 0, 0, 1)
+            container = Container(self.target, torch=self.torch)
+            self.addCleanup(container.remove)
+            container.start([*container.config["Cmd"], "--override", "device=cuda", "--override",
+                             f"services.{self.target.replace('-', '_')}.data_dir="],
+                            binds=[(folder, "/etc/demorl", True)])
+            self.assertEqual(container.process.wait(PATIENCE_S), 1, container.text())
+            self.assertIn("device = 'cuda'; LibTorch", container.text())
 
 
 class CliCase(ImageCase):
@@ -180,13 +230,16 @@ class CliCase(ImageCase):
 def load_tests(_loader, _tests, _pattern):
     loader = unittest.TestLoader()
     suite = unittest.TestSuite()
-    for target in wanted or TARGETS:
-        base = CliCase if target == "cli" else ServiceCase
-        case = type(f"{target}_image", (base, unittest.TestCase), {"target": target})
+    for target in wanted or (COMPUTE if arguments.torch == "cuda" else TARGETS):
+        base = CliCase if target == "cli" else ComputeCase if target in COMPUTE else ServiceCase
+        case = type(f"{target}_image", (base, unittest.TestCase), {"target": target, "torch": arguments.torch})
         suite.addTests(loader.loadTestsFromTestCase(case))
     return suite
 
 
 if __name__ == "__main__":
-    wanted = [argument for argument in sys.argv[1:] if argument in TARGETS]
-    unittest.main(argv=[sys.argv[0], *(argument for argument in sys.argv[1:] if argument not in TARGETS)])
+    parser = argparse.ArgumentParser(description=__doc__, add_help=False, allow_abbrev=False)
+    parser.add_argument("--torch", choices=("debian", "cuda"), default="debian")
+    arguments, others = parser.parse_known_args()
+    wanted = [argument for argument in others if argument in TARGETS]
+    unittest.main(argv=[sys.argv[0], *(argument for argument in others if argument not in TARGETS)])

@@ -15,9 +15,13 @@ if(DEMORL_TORCH_WHEEL_DIR)
   target_include_directories(demorl_torch SYSTEM INTERFACE
     ${demorl_torch_include} ${demorl_torch_include}/torch/csrc/api/include)
   target_link_directories(demorl_torch INTERFACE ${DEMORL_TORCH_WHEEL_DIR}/lib)
-  target_link_options(demorl_torch INTERFACE -Wl,-rpath,${DEMORL_TORCH_WHEEL_DIR}/lib
-    -Wl,--unresolved-symbols=ignore-in-shared-libs)
-  target_link_libraries(demorl_torch INTERFACE torch_cpu c10)
+  target_link_options(demorl_torch INTERFACE -Wl,--unresolved-symbols=ignore-in-shared-libs)
+  # As libraries that CMake knows, so that it takes their folder out of what it installs.
+  foreach(name torch_cpu c10)
+    add_library(demorl_wheel_${name} SHARED IMPORTED GLOBAL)
+    set_target_properties(demorl_wheel_${name} PROPERTIES IMPORTED_LOCATION ${DEMORL_TORCH_WHEEL_DIR}/lib/lib${name}.so)
+    target_link_libraries(demorl_torch INTERFACE demorl_wheel_${name})
+  endforeach()
   if(EXISTS ${DEMORL_TORCH_WHEEL_DIR}/lib/libtorch_cuda.so)
     # None of ours calls it by name; loaded, it tells the rest that there may be a GPU.
     target_link_options(demorl_torch INTERFACE -Wl,--push-state,--no-as-needed,-l:libtorch_cuda.so,--pop-state)
