@@ -21,6 +21,8 @@ class OpenStreams::Interceptor final : public grpc::experimental::Interceptor {
 
   void Intercept(InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+      // Its first answer is kept, and must come before another thread can ask.
+      context_->auth_context();
       Stream stream = {.context = context_, .end = RealClock::Get().Now() + streams_.age_limit_};
       const auto& metadata = *methods->GetRecvInitialMetadata();
       if (const auto found = metadata.find("authorization"); found != metadata.end()) {
