@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/service_context.h"
 #include "gmock/gmock.h"
 #include "services/replay/replay_client.h"
@@ -45,14 +46,12 @@ class Appender {
                                     .environment = TestEnvironment()})) {}
 
   absl::Status Append() {
-    const absl::Status status =
-        writer_->Append(MakeChunk({MakeSegment(episode_, kSteps * chunks_, kSteps)}), Soon());
-    if (!status.ok()) {
-      return status;
-    }
+    RETURN_IF_ERROR(writer_->Append(MakeChunk({MakeSegment(episode_, kSteps * chunks_, kSteps)}), Soon()));
+    RETURN_IF_ERROR(writer_->Flush(Soon()));
     ++chunks_;
-    return writer_->Flush(Soon());
+    return absl::OkStatus();
   }
+  // Acknowledged.
   size_t rows() const { return static_cast<size_t>(kSteps * chunks_); }
 
  private:
