@@ -118,26 +118,44 @@ begin_checks() {
   logs=$1
   failures=()
   skipped=()
+  beside_pid=
   rm -rf "$logs"
   mkdir -p "$logs"
 }
 
-# One line when it passes, with the last of its log; all of its log's end when it fails.
 check() {
+  ! is_left_out "$1" || return 0
+  run_check "$@" || failures+=("$1")
+}
+
+# One of a series: runs while the checks after it do, and is shown at the end. For one that mostly waits.
+check_beside() {
+  ! is_left_out "$1" || return 0
+  beside_name=$1
+  set -m # in a process group of its own, to be ended with all that it started
+  run_check "$@" >"$logs/beside.line" &
+  set +m
+  beside_pid=$!
+  trap 'kill -- "-$beside_pid" 2>/dev/null' EXIT
+}
+
+# One line when it passes, with the last of its log; all of its log's end when it fails.
+run_check() {
   local name=$1 log started=$SECONDS
   log=$logs/${name//[^A-Za-z0-9]/-}.log
   shift
-  is_wanted "$name" || {
-    skipped+=("$name")
-    return
-  }
   if "$@" >"$log" 2>&1; then
     printf 'ok    %-46s %4d s  %s\n' "$name" $((SECONDS - started)) "$(tail -n1 "$log" | cut -c1-80)"
   else
     printf 'FAIL  %-46s %4d s\n' "$name" $((SECONDS - started))
     tail -n 150 "$log"
-    failures+=("$name")
+    return 1
   fi
+}
+
+is_left_out() {
+  ! is_wanted "$1" || return 1
+  skipped+=("$1")
 }
 
 is_wanted() {
@@ -150,6 +168,11 @@ is_wanted() {
 }
 
 end_checks() {
+  if [[ -n $beside_pid ]]; then
+    wait "$beside_pid" || failures+=("$beside_name")
+    trap - EXIT
+    cat "$logs/beside.line"
+  fi
   [[ -n $(ls -A "$logs") ]] || die "no check is named like '${names[*]}'; there are: $(join_names "${skipped[@]}")"
   ((${#failures[@]} == 0)) || die "failed: $(join_names "${failures[@]}")"
 }
