@@ -10,6 +10,7 @@
 #include "common/rpc/revision.h"
 #include "common/rpc/shutdown_signals.h"
 #include "services/cli/commands/commands.h"
+#include "services/cli/commands/failure_message.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
 
@@ -32,6 +33,7 @@ int main(int argc, char** argv) {
   CLI::App app("Trains robot controllers by M-DeMoRL: DMD-MPC inside soft actor-critic.", "demorl");
   app.set_version_flag("--version", demorl::Revision());
   app.require_subcommand(1);
+  app.failure_message(demorl::FailureMessage);
   int exit_status = 0;
   demorl::AddTrainCommand(app, &exit_status);
   demorl::AddUpCommand(app, &exit_status);

@@ -34,6 +34,12 @@ class BadInputTest(RunTest):
         self.refused("status", "--run", self.folder / "nowhere", says=["nowhere"])
         self.assertFalse((self.folder / "run").exists())
 
+    def test_names_the_commands_that_there_are(self):
+        self.refused("trian", says=["trian", "train", "status"])
+        self.refused(says=["no command", "train"])
+        self.refused("certs", "isue", "replay", says=["demorl certs", "isue", "issue"])
+        self.refused("train", "--stepz", "3", says=["demorl train", "--stepz", "--help"])
+
     def test_names_file_and_line_of_a_bad_configuration(self):
         config = self.folder / "bad.textproto"
         config.write_text('environment: "Hopper-v5"\nsac { batch_sise: 3 }\n')
