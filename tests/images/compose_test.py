@@ -223,7 +223,7 @@ class ComposeFileTest(unittest.TestCase):
                 self.assertTrue(str(port).startswith("127.0.0.1:"), f"{name}: {port}")
 
     def test_images_are_pinned_and_ours_are_of_this_version_and_dockerfile(self):
-        targets = re.findall(r"^FROM runtime AS (\S+)$", (ROOT / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^FROM (?:runtime|compute) AS (\S+)$", (ROOT / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
         for name, service in self.services.items():
             repository, tag = service["image"].split(":")
             self.assertRegex(tag, r"^v?\d+\.\d+\.\d+$", name)
