@@ -44,6 +44,8 @@ struct Observation {
   ProgressRow progress;
   double min_rows = 0;
   double updates_per_row = 0;
+  // By the planner, since its start.
+  double plans = 0;
   // First service that cannot go on, with its reason.
   std::string unhealthy;
   // What the run waits for, where a service says so.
@@ -151,6 +153,7 @@ absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
   row.horizon_steps = Figure(statuses["mpc_rollout"], "horizon_steps");
   row.base_return = Figure(statuses["mpc_rollout"], "base_return");
   row.plan_return = Figure(statuses["mpc_rollout"], "plan_return");
+  seen.plans = Figure(statuses["mpc_rollout"], "plans");
   row.wall_s = options.folder->earlier_wall_s() + WallSeconds();
   if (const std::string& robot = statuses[collector].detail();
       config().has_robot() && !absl::StartsWith(robot, "armed")) {
@@ -167,9 +170,9 @@ bool RunMonitor::Impl::EvaluationDue(const Observation& observation) const {
   const int64_t interval = config().actor().evaluation_interval_steps();
   const bool collected = observation.progress.environment_steps >= config().environment_steps();
   const bool no_policy = LearnsPolicy(config()) && observation.progress.updates == 0;
-  const bool no_model =
-      ActsByPlans(config()) && TrainsModel(config()) && observation.progress.model_trainings == 0;
-  if (!actor.has_value() || interval == 0 || no_policy || no_model ||
+  // A trained model alone is not enough: it reaches the planner later.
+  const bool no_plans = ActsByPlans(config()) && !(observation.plans > 0);
+  if (!actor.has_value() || interval == 0 || no_policy || no_plans ||
       collected) {  // the last evaluation waits for the updates
     return false;
   }
