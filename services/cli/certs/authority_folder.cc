@@ -1,6 +1,5 @@
 #include "services/cli/certs/authority_folder.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/security/roles.h"
 #include "services/cli/certs/certificate_need.h"
+#include "services/cli/certs/dialled_names.h"
 #include "services/cli/certs/tls_folder.h"
 #include "services/cli/process/child_process.h"
 
@@ -94,9 +94,7 @@ absl::Status Check(const CertificateRequest& request) {
     }
   }
   for (const std::string& address : request.addresses) {
-    in6_addr ignored;
-    if (inet_pton(AF_INET, address.c_str(), &ignored) != 1 &&
-        inet_pton(AF_INET6, address.c_str(), &ignored) != 1) {
+    if (!IsAddress(address)) {
       return absl::InvalidArgumentError(absl::StrCat("--ip \"", address, "\" is no address"));
     }
   }

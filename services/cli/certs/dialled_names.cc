@@ -10,11 +10,6 @@
 namespace demorl {
 namespace {
 
-bool IsAddress(const std::string& host) {
-  in6_addr ignored;
-  return inet_pton(AF_INET, host.c_str(), &ignored) == 1 || inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
-}
-
 bool IsThisMachine(const std::string& host) {
   return host == "localhost" || host == "::1" || absl::StartsWith(host, "127.");
 }
@@ -42,6 +37,11 @@ absl::string_view WithoutScheme(absl::string_view address) {
 }
 
 }  // namespace
+
+bool IsAddress(const std::string& host) {
+  in6_addr ignored;
+  return inet_pton(AF_INET, host.c_str(), &ignored) == 1 || inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+}
 
 absl::StatusOr<DialledNames> NamesDialledAt(absl::string_view address) {
   const DialledNames this_machine = {.dns_names = {"localhost"}, .addresses = {"127.0.0.1", "::1"}};
