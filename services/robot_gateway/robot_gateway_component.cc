@@ -4,18 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
-#include "common/base/record_spool.h"
-#include "common/base/spool_delivery.h"
 #include "common/base/status_macros.h"
 #include "common/concurrency/stop_token.h"
 #include "common/robot/control/robot_loop.h"
-#include "common/robot/recording/tick_log.h"
 #include "common/tensor/trace_codec.h"
 #include "services/replay/replay_client.h"
 #include "services/robot_gateway/applied_traces.h"
@@ -24,11 +20,11 @@
 #include "services/robot_gateway/core/robot_setup.h"
 #include "services/robot_gateway/core/state_board.h"
 #include "services/robot_gateway/devices.h"
+#include "services/robot_gateway/gateway_recording.h"
+#include "services/robot_gateway/gateway_reporter.h"
 #include "services/robot_gateway/gateway_service.h"
 #include "services/robot_gateway/policy_feed.h"
 #include "services/robot_gateway/robot_gateway_metrics.h"
-#include "services/robot_gateway/transition_recorder.h"
-#include "services/robot_gateway/transition_uploader.h"
 #include "services/snapshot/snapshot_client.h"
 #include "spdlog/spdlog.h"
 
@@ -43,7 +39,6 @@ constexpr absl::Duration kHousekeepingPeriod = absl::Milliseconds(100);
 constexpr absl::Duration kDisarmTime = absl::Seconds(1);
 // Ticks that the recorder may be behind.
 constexpr int kRingSeconds = 2;
-constexpr int kEpisodeCounterBits = 40;
 
 class RobotGatewayComponent final : public ServiceComponent {
  public:
@@ -87,14 +82,11 @@ class RobotGatewayComponent final : public ServiceComponent {
   RobotLoop::Parts LoopParts();
   GatewayServiceImpl::Parts ServiceParts();
   GatewayServiceImpl::Figures Figures();
-  TickLogHeader LogHeader() const;
-  absl::Status OpenTickLog();
-  std::unique_ptr<ReplayWriter> OpenWriter();
+  GatewayRecording::Parts RecordingParts();
+  std::unique_ptr<PolicyFeed> MakePolicyFeed();
   void OnAdopted(const demorl::snapshot::v1::SnapshotMetadata& metadata, absl::Time start);
   void AwaitMotorsOff(absl::Time deadline);
   void KeepHouse();
-  void ReportTimings();
-  void ReportState();
 
   Parts parts_;
   OperatorPanel panel_;
@@ -105,11 +97,8 @@ class RobotGatewayComponent final : public ServiceComponent {
   ControlHost host_;
   OperatorDesk desk_;
   std::unique_ptr<GatewayServiceImpl> service_;
-  std::unique_ptr<RecordSpool> spool_;
-  std::unique_ptr<SpoolDelivery> delivery_;
-  std::unique_ptr<TickLog> tick_log_;
-  std::unique_ptr<TransitionRecorder> recorder_;
-  std::unique_ptr<TransitionUploader> uploader_;
+  GatewayReporter reporter_;
+  std::unique_ptr<GatewayRecording> recording_;
   std::unique_ptr<PolicyFeed> policies_;
   StopSource stop_;
   std::thread housekeeping_;
@@ -117,15 +106,6 @@ class RobotGatewayComponent final : public ServiceComponent {
   absl::Mutex drain_mutex_;
   bool drained_ ABSL_GUARDED_BY(drain_mutex_) = false;
   absl::Status drain_status_ ABSL_GUARDED_BY(drain_mutex_);
-
-  mutable absl::Mutex mutex_;
-  absl::Duration worst_wake_up_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration worst_compute_ ABSL_GUARDED_BY(mutex_);
-  // Of the housekeeping thread.
-  RobotState reported_state_ = RobotState::kDisarmed;
-  StopReason reported_reason_ = StopReason::kNone;
-  uint64_t reported_dropped_ = 0;
-  uint64_t reported_refused_ = 0;
 };
 
 size_t RingCapacity(absl::Duration control_period) {
@@ -144,7 +124,8 @@ RobotGatewayComponent::RobotGatewayComponent(Parts parts)
              .max_lease = absl::Seconds(parts_.setup.safety().maximum_lease_s()),
              .first_lease_id = (parts_.start_count << 32) + 1},
             &RealClock::Get(), &panel_, &board_),
-      service_(std::make_unique<GatewayServiceImpl>(ServiceParts())) {}
+      service_(std::make_unique<GatewayServiceImpl>(ServiceParts())),
+      reporter_(parts_.setup.name(), parts_.metrics.get()) {}
 
 RobotLoop::Parts RobotGatewayComponent::LoopParts() {
   return {.task = parts_.task.get(),
@@ -169,70 +150,43 @@ GatewayServiceImpl::Parts RobotGatewayComponent::ServiceParts() {
           .recover_devices = [this] { return host_.RecoverDevices(); }};
 }
 
-TickLogHeader RobotGatewayComponent::LogHeader() const {
-  const EnvironmentSpec& spec = parts_.task->spec();
-  return {.robot_name = parts_.setup.name(),
-          .schema_hash = spec.SchemaHash(),
-          .num_joints = parts_.task->num_joints(),
-          .observation_size = spec.observation_size,
-          .action_size = spec.action_size,
-          .control_period = spec.control_period,
-          .acts_by_mean = parts_.setup.acts_by_mean(),
-          .limits = LimitsOf(parts_.setup),
-          .start_time = absl::Now()};
+GatewayRecording::Parts RobotGatewayComponent::RecordingParts() {
+  return {.ticks = &records_,
+          .observe =
+              [this](const TickRecord& record) {
+                board_.Update(record);
+                applied_traces_.OnTick(record);
+              },
+          .make_writer =
+              [this] {
+                return parts_.replay->OpenWriter({.table = "env",
+                                                  .writer_id = parts_.setup.name(),
+                                                  .writer_epoch = parts_.start_count,
+                                                  .environment = parts_.task->spec(),
+                                                  .simulated = false});
+              },
+          .trace_log = parts_.trace_log};
 }
 
-absl::Status RobotGatewayComponent::OpenTickLog() {
-  TickLog::Options options{.folder = std::filesystem::path(parts_.data_dir) / "ticks",
-                           .start_count = parts_.start_count,
-                           .header = LogHeader()};
-  const double num_ticks =
-      absl::FDivDuration(absl::Seconds(parts_.setup.recording().tick_log_s()), control_period());
-  options.max_bytes =
-      static_cast<int64_t>(num_ticks * static_cast<double>(TickPacker(options.header).slot_bytes()));
-  ASSIGN_OR_RETURN(tick_log_, TickLog::Create(options));
-  spdlog::info("every tick goes to {} ({} ticks, {} MiB)", tick_log_->path().string(), tick_log_->capacity(),
-               options.max_bytes >> 20);
-  return absl::OkStatus();
-}
-
-absl::Status RobotGatewayComponent::Prepare() {
-  RETURN_IF_ERROR(OpenTickLog());
-  // One per run: what another run has left must not go to this one's replay.
-  ASSIGN_OR_RETURN(
-      spool_, RecordSpool::Open({.folder = std::filesystem::path(parts_.data_dir) / "spool" / parts_.run_id,
-                                 .max_bytes = parts_.setup.recording().spool_bytes(),
-                                 .when_full = RecordSpool::WhenFull::kDropOldest}));
-  ASSIGN_OR_RETURN(delivery_, SpoolDelivery::Open(spool_.get()));
-  const EnvironmentSpec& spec = parts_.task->spec();
-  recorder_ = std::make_unique<TransitionRecorder>(
-      TransitionRecorder::Options{
-          .segments = {.observation_size = spec.observation_size,
-                       .action_size = spec.action_size,
-                       .max_segment_steps = parts_.setup.recording().chunk_steps(),
-                       .first_episode_id = parts_.start_count << kEpisodeCounterBits}},
-      TransitionRecorder::Parts{.ticks = &records_,
-                                .log = tick_log_.get(),
-                                .spool = spool_.get(),
-                                .observe =
-                                    [this](const TickRecord& record) {
-                                      board_.Update(record);
-                                      applied_traces_.OnTick(record);
-                                    },
-                                .trace_log = parts_.trace_log});
-  uploader_ = std::make_unique<TransitionUploader>(
-      TransitionUploader::Options{},
-      TransitionUploader::Parts{.spool = spool_.get(), .delivery = delivery_.get(), .make_writer = [this] {
-                                  return OpenWriter();
-                                }});
-  policies_ = std::make_unique<PolicyFeed>(PolicyFeed::Parts{
+std::unique_ptr<PolicyFeed> RobotGatewayComponent::MakePolicyFeed() {
+  return std::make_unique<PolicyFeed>(PolicyFeed::Parts{
       .policies = parts_.snapshots->Watch(SNAPSHOT_KIND_POLICY),
-      .spec = spec,
+      .spec = parts_.task->spec(),
       .keep = [this](uint64_t version,
-                     const std::string& payload) { return tick_log_->KeepPolicy(version, payload); },
+                     const std::string& payload) { return recording_->KeepPolicy(version, payload); },
       .adopted = [this](const demorl::snapshot::v1::SnapshotMetadata& metadata,
                         absl::Time start) { OnAdopted(metadata, start); },
       .offer = [this](std::unique_ptr<LoopPolicy> policy) { loop_.OfferPolicy(std::move(policy)); }});
+}
+
+absl::Status RobotGatewayComponent::Prepare() {
+  ASSIGN_OR_RETURN(recording_, GatewayRecording::Open({.data_dir = parts_.data_dir,
+                                                       .run_id = parts_.run_id,
+                                                       .start_count = parts_.start_count,
+                                                       .setup = parts_.setup,
+                                                       .environment = parts_.task->spec()},
+                                                      RecordingParts()));
+  policies_ = MakePolicyFeed();
   return absl::OkStatus();
 }
 
@@ -242,18 +196,9 @@ void RobotGatewayComponent::OnAdopted(const demorl::snapshot::v1::SnapshotMetada
   applied_traces_.Offered(metadata.version(), DecodeTraceContexts(metadata.traces()), start);
 }
 
-std::unique_ptr<ReplayWriter> RobotGatewayComponent::OpenWriter() {
-  return parts_.replay->OpenWriter({.table = "env",
-                                    .writer_id = parts_.setup.name(),
-                                    .writer_epoch = parts_.start_count,
-                                    .environment = parts_.task->spec(),
-                                    .simulated = false});
-}
-
 absl::Status RobotGatewayComponent::Start() {
   started_ = true;
-  recorder_->Start();
-  uploader_->Start();
+  recording_->Start();
   policies_->Start();
   RETURN_IF_ERROR(host_.Start());
   housekeeping_ = std::thread([this] {
@@ -285,8 +230,7 @@ absl::Status RobotGatewayComponent::Drain(absl::Time deadline) {
   // What Prepare has not made, since something failed, is not there.
   if (policies_ != nullptr) {
     policies_->Close();
-    drain_status_ = recorder_->Drain(deadline);
-    drain_status_.Update(uploader_->Drain(deadline));
+    drain_status_ = recording_->Drain(deadline);
   }
   return drain_status_;
 }
@@ -303,6 +247,7 @@ void RobotGatewayComponent::AwaitMotorsOff(absl::Time deadline) {
 ComponentStatus RobotGatewayComponent::Status() const {
   const StateBoard::Summary summary = board_.Get();
   const ControlHost::Timings timings = host_.timings();
+  const GatewayRecording::Figures recorded = recording_->figures();
   ComponentStatus status;
   status.state = started_ ? ComponentState::kRunning : ComponentState::kStarting;
   status.detail = summary.ticking ? std::string(Name(summary.last.state)) : "not started";
@@ -312,90 +257,47 @@ ComponentStatus RobotGatewayComponent::Status() const {
   if (const std::string holder = desk_.holder(); !holder.empty()) {
     absl::StrAppend(&status.detail, ", held by ", holder);
   }
-  status.figures["ticks"] = static_cast<double>(timings.num_ticks);
-  status.figures["missed_ticks"] = static_cast<double>(timings.num_missed);
-  status.figures["episodes"] = static_cast<double>(summary.episodes);
-  status.figures["last_return"] = summary.last_return;
-  const TransitionRecorder::Figures recorded = recorder_->figures();
-  const TransitionUploader::Figures uploaded = uploader_->figures();
-  status.figures["rows_recorded"] = static_cast<double>(recorded.segments.rows);
-  status.figures["rows_dropped"] = static_cast<double>(recorded.rows_dropped);
-  status.figures["rows_sent"] = static_cast<double>(uploaded.rows_sent);
-  status.figures["rows_durable"] = static_cast<double>(uploaded.rows_durable);
-  status.figures["spool_bytes"] = static_cast<double>(spool_->figures().bytes);
-  absl::StrAppend(&status.detail, "; ", uploaded.detail);
-  status.figures["policy_version"] = static_cast<double>(policies_->version());
+  absl::StrAppend(&status.detail, "; ", recorded.uploader.detail);
+  status.figures = {{"ticks", static_cast<double>(timings.num_ticks)},
+                    {"missed_ticks", static_cast<double>(timings.num_missed)},
+                    {"episodes", static_cast<double>(summary.episodes)},
+                    {"last_return", summary.last_return},
+                    {"rows_recorded", static_cast<double>(recorded.recorder.segments.rows)},
+                    {"rows_dropped", static_cast<double>(recorded.recorder.rows_dropped)},
+                    {"rows_sent", static_cast<double>(recorded.uploader.rows_sent)},
+                    {"rows_durable", static_cast<double>(recorded.uploader.rows_durable)},
+                    {"spool_bytes", static_cast<double>(recorded.spool_bytes)},
+                    {"policy_version", static_cast<double>(policies_->version())}};
   return status;
 }
 
 GatewayServiceImpl::Figures RobotGatewayComponent::Figures() {
   const ControlHost::Timings timings = host_.timings();
-  GatewayServiceImpl::Figures figures{
-      .num_ticks = timings.num_ticks,
-      .num_missed_ticks = timings.num_missed,
-      .rows_recorded = static_cast<uint64_t>(recorder_->figures().segments.rows),
-      .rows_durable = static_cast<uint64_t>(uploader_->figures().rows_durable),
-      .rows_intervened = static_cast<uint64_t>(recorder_->figures().segments.operator_rows),
-      .spool_bytes = static_cast<uint64_t>(spool_->figures().bytes),
-      .degraded = host_.degraded()};
-  absl::MutexLock lock(&mutex_);
-  figures.worst_wake_up = std::exchange(worst_wake_up_, absl::ZeroDuration());
-  figures.worst_compute = std::exchange(worst_compute_, absl::ZeroDuration());
-  return figures;
+  const GatewayReporter::WorstTiming worst = reporter_.TakeWorst();
+  const GatewayRecording::Figures recorded = recording_->figures();
+  return {.num_ticks = timings.num_ticks,
+          .num_missed_ticks = timings.num_missed,
+          .rows_recorded = static_cast<uint64_t>(recorded.recorder.segments.rows),
+          .rows_durable = static_cast<uint64_t>(recorded.uploader.rows_durable),
+          .rows_intervened = static_cast<uint64_t>(recorded.recorder.segments.operator_rows),
+          .spool_bytes = static_cast<uint64_t>(recorded.spool_bytes),
+          .worst_wake_up = worst.wake_up,
+          .worst_compute = worst.compute,
+          .degraded = host_.degraded()};
 }
 
 void RobotGatewayComponent::KeepHouse() {
   loop_.CollectOldPolicies();
+  const GatewayRecording::Figures recorded = recording_->figures();
+  const uint64_t policy_version = policies_->version();
   // Without an answer of replay yet, a policy tells that learning has begun.
-  const int64_t rows = uploader_->figures().rows_in_table;
-  loop_.SetLearningStarted(rows >= parts_.learning_starts || (rows == 0 && policies_->version() > 0));
-  ReportTimings();
-  ReportState();
-}
-
-void RobotGatewayComponent::ReportTimings() {
-  RobotGatewayMetrics& metrics = *parts_.metrics;
-  host_.TakeTimings([&](const TickTiming& timing) {
-    metrics.wake_up_s.Observe(1e-9 * static_cast<double>(timing.wake_up_latency_ns));
-    metrics.compute_s.Observe(1e-9 * static_cast<double>(timing.compute_ns));
-    metrics.ticks.Increment();
-    metrics.missed_ticks.Increment(static_cast<double>(timing.missed));
-    absl::MutexLock lock(&mutex_);
-    worst_wake_up_ = std::max(worst_wake_up_, absl::Nanoseconds(timing.wake_up_latency_ns));
-    worst_compute_ = std::max(worst_compute_, absl::Nanoseconds(timing.compute_ns));
-  });
-}
-
-void RobotGatewayComponent::ReportState() {
-  RobotGatewayMetrics& metrics = *parts_.metrics;
-  const StateBoard::Summary summary = board_.Get();
-  const RobotState state = summary.last.state;
-  const StopReason reason = summary.last.reason;
-  if (state != reported_state_ || (reason != reported_reason_ && state != RobotState::kDisarmed)) {
-    spdlog::info("{}: {}{}", parts_.setup.name(), std::string(Name(state)),
-                 reason == StopReason::kNone ? "" : absl::StrCat(" (", Name(reason), ")"));
-    reported_state_ = state;
-    reported_reason_ = reason;
-  }
-  for (int i = 0; i < kNumRobotStates; ++i) {
-    metrics.states[i]->Set(static_cast<int>(state) == i ? 1 : 0);
-  }
-  for (int i = 0; i < kNumClamps; ++i) {
-    metrics.clamps[i]->Increment(static_cast<double>(summary.clamps[i]) - metrics.clamps[i]->Value());
-  }
-  for (size_t i = 0; summary.ticking && i < metrics.joints.size(); ++i) {
-    metrics.joints[i].temperature.Set(summary.last.measured[i].temperature_c);
-    metrics.joints[i].voltage.Set(summary.last.measured[i].voltage_v);
-    metrics.joints[i].torque.Set(summary.last.measured[i].torque_nm);
-  }
-  metrics.spool_bytes.Set(static_cast<double>(spool_->figures().bytes));
-  metrics.episodes.Increment(static_cast<double>(summary.episodes) - metrics.episodes.Value());
-  metrics.last_return.Set(summary.last_return);
-  metrics.policy_version.Set(static_cast<double>(policies_->version()));
-  const uint64_t dropped = loop_.num_dropped_records(), refused = policies_->num_refused();
-  metrics.dropped_records.Increment(static_cast<double>(dropped - std::exchange(reported_dropped_, dropped)));
-  metrics.policies_refused.Increment(
-      static_cast<double>(refused - std::exchange(reported_refused_, refused)));
+  const int64_t rows = recorded.uploader.rows_in_table;
+  loop_.SetLearningStarted(rows >= parts_.learning_starts || (rows == 0 && policy_version > 0));
+  host_.TakeTimings([this](const TickTiming& timing) { reporter_.Observe(timing); });
+  reporter_.Report(board_.Get(), {.spool_bytes = recorded.spool_bytes,
+                                  .policy_version = policy_version,
+                                  .dropped_records = loop_.num_dropped_records(),
+                                  .policies_refused = policies_->num_refused()});
 }
 
 absl::Status CheckContext(const ServiceContext& context) {
