@@ -77,9 +77,14 @@ class RobotGatewayTest : public ComponentTest {
   }
 
   void Arm(demorl::gateway::v1::ArmMode mode = demorl::gateway::v1::ARM_MODE_LEARN) {
-    ASSERT_OK_AND_ASSIGN(const demorl::gateway::v1::ArmResponse grant,
-                         client_->Arm("ann", absl::Seconds(5), mode));
-    lease_id_ = grant.lease_id();
+    absl::StatusOr<demorl::gateway::v1::ArmResponse> grant;
+    // A check forbids it until the sensors have spoken, and for a moment after a late tick.
+    AwaitState([&](const demorl::gateway::v1::WatchStateResponse&) {
+      grant = client_->Arm("ann", absl::Seconds(5), mode);
+      return grant.ok();
+    });
+    ASSERT_OK(grant);
+    lease_id_ = grant->lease_id();
     AwaitState(demorl::gateway::v1::ROBOT_STATE_ARMED);
   }
 
