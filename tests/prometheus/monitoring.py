@@ -132,6 +132,8 @@ def lint_dashboard(name, dashboard, known):
     ids = [panel["id"] for panel in dashboard["panels"]]
     if len(ids) != len(set(ids)):
         found.append("two panels have the same id")
+    titles = [panel.get("title") for panel in panels(dashboard)]
+    found += [f"two panels are called '{title}'" for title in sorted({title for title in titles if titles.count(title) > 1})]
     found += lint_layout(dashboard["panels"])
     for panel in panels(dashboard):
         found += [f"panel '{panel.get('title')}' {what}" for what in lint_panel(panel, known)]
@@ -258,6 +260,10 @@ def lint_alert(entry):
     runbook = f"docs/runbooks/{entry['alert']}.md"
     if entry.get("runbook_url") != runbook or not (ROOT / runbook).is_file():
         found.append(f"has no runbook {runbook}")
+    for counter, window in re.findall(r"\bincrease\((\w+)\[(\w+)\]\)\s*> 0", entry["expr"]):
+        young = f"({counter} > 0 and on (run, job, instance) instance:process_start_time_seconds:last{window})"
+        if young not in entry["expr"]:
+            found.append(f"sees nothing that {counter} counts before its first scrape; want 'or {young}'")
     return found
 
 

@@ -65,6 +65,7 @@ class MonitoringTest(unittest.TestCase):
         self.assert_flags("has unit None", lambda _, panel: panel["fieldConfig"]["defaults"].pop("unit"))
         self.assert_flags("needs queries", lambda _, panel: panel.update(targets=[]))
         self.assert_flags("does not use the chosen data source", lambda _, panel: panel.pop("datasource"))
+        self.assert_flags("two panels are called 'Rows sampled'", lambda _, panel: panel.update(title="Rows sampled"))
         self.assert_flags("leaves the grid", lambda _, panel: panel["gridPos"].update(x=20))
         self.assert_flags("covers", lambda _, panel: panel["gridPos"].update(y=0))
 
@@ -103,7 +104,8 @@ class MonitoringTest(unittest.TestCase):
                              (dict(expr='demorl_actor_last_return{table="env"} < 0'), "by table, which it has not"),
                              (dict(labels="{severity: bad}"), "needs the severity"),
                              (dict(description=""), "has no description"),
-                             (dict(runbook_url="docs/runbooks/Other.md"), "has no runbook")):
+                             (dict(runbook_url="docs/runbooks/Other.md"), "has no runbook"),
+                             (dict(expr="increase(demorl_sac_learner_skipped_total[10m]) > 0"), "before its first scrape")):
             self.assertIn(part, "\n".join(monitoring.lint_rules([alert | change], self.known)))
         self.assertIn("is not level:metric:operation",
                       monitoring.lint_rules([{"record": "demorl_rate", "expr": "up"}], self.known)[0])

@@ -1,7 +1,10 @@
 """Runs of `demorl up` whose services a real Prometheus scrapes once a second. Standard library only."""
 
+import contextlib
 import json
 import math
+import pathlib
+import random
 import re
 import socket
 import subprocess
@@ -23,9 +26,22 @@ ROBOT_CONFIG = BIN.parent / "share" / "demorl" / "robots" / "leg_emulated.textpr
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody has, and that the kernel gives to nobody who asks for any."""
+    first_given = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10000, first_given)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
+def metrics_of(address):
+    """What a service says when it is scraped; nothing while it starts."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+            return answer.read().decode()
+    except (urllib.error.URLError, ConnectionError):
+        return ""
 
 
 class Prometheus:
@@ -83,6 +99,7 @@ def faster_rules(folder, factor):
             seconds = int(match[2]) * (60 if match[3] == "m" else 1)
             return f"{match[1]}{max(1, round(seconds / factor))}s"
         text = re.sub(r"(\[|for: |offset )(\d+)([ms])\b", shorten, (monitoring.PROMETHEUS / name).read_text())
+        text = re.sub(r"\b(\d+) \* 60$", lambda match: str(int(match[1]) * 60 / factor), text, flags=re.MULTILINE)
         paths.append(folder / name)
         paths[-1].write_text(text.replace("16777216", "16384"))
     return paths
