@@ -29,6 +29,7 @@ UPDATES = 200
 SERVICES = ("replay", "snapshot", "model-trainer", "mpc-rollout", "sac-learner", "actor")
 JOBS = ("run", "certificates")
 TLS_FOLDER = "/var/lib/demorl-tls/"
+AUTHORITY_FOLDER = "/var/lib/demorl-authority"
 
 
 def run(*command):
@@ -43,6 +44,14 @@ def read_compose():
 def service_of(name):
     """Of a container: one that was added by --scale has a number."""
     return re.sub(r"-\d+$", "", name)
+
+
+def copy_folder(source, target):
+    """With its owners, as an engine fills a volume."""
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    for path in (source, *source.rglob("*")):
+        owner = path.lstat()
+        os.chown(target / path.relative_to(source), owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 class NameServer(threading.Thread):
@@ -157,9 +166,7 @@ class Project:
             volume, model = self.place_of(mount), container.root / mount.target.lstrip("/")
             volume.mkdir(parents=True, exist_ok=True)
             if mount.copies and model.is_dir() and not any(volume.iterdir()):
-                assert not any(model.iterdir()), f"{mount.target} of {name} has files"
-                shutil.copystat(model, volume)
-                os.chown(volume, model.stat().st_uid, model.stat().st_gid)
+                copy_folder(model, volume)
 
     def start(self, name, command=None, instead=None, also=()):
         """`instead` are volumes to take for others, `also` more binds."""
@@ -194,11 +201,12 @@ class Project:
         return self.containers[name].ask(test[1:])[0] == 0
 
     def metric(self, service, name):
-        """A metric's value by the address that the file's Prometheus scrapes; None while there is none."""
+        """The value of a metric, with its labels if there are several, by the address that the file's Prometheus scrapes; None
+        while there is none."""
         address = f"http://{self.network.addresses[service]}:9464/metrics"
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=5) as answer:
-                found = re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)$", answer.read().decode(), re.MULTILINE)
+                found = re.search(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", answer.read().decode(), re.MULTILINE)
         except OSError:
             return None
         return float(found.group(1)) if found else None
@@ -256,11 +264,13 @@ class ComposeFileTest(unittest.TestCase):
                 self.assertEqual(len(tls), len(SERVICES) + 2)
                 continue
             self.assertNotIn("authority", [mount.source for mount in mounts], name)
+            shared = {mount.source: mount for mount in mounts if mount.source in ("run", "revoked")}
             if name in (*SERVICES, "evaluator", "cli"):
                 peer = {"cli": "operator"}.get(name, name)
                 self.assertEqual(list(tls), [TLS_FOLDER + peer.replace("-", "_")])
                 self.assertEqual(tls.popitem()[1].source, f"tls-{peer}")
-                self.assertTrue(all(mount.read_only for mount in mounts if mount.source in (f"tls-{peer}", "run")), name)
+                self.assertEqual(set(shared), {"run", "revoked"}, name)
+                self.assertTrue(all(mount.read_only for mount in mounts if mount.source in (f"tls-{peer}", *shared)), name)
                 self.assertIn("certificates", service["depends_on"])
             else:
                 self.assertFalse(tls, name)
@@ -341,6 +351,22 @@ class ComposeTest(unittest.TestCase):
         self.wait_for("the learner goes on",
                       lambda: (self.project.metric("sac-learner", "demorl_sac_learner_updates_total") or 0) > before)
 
+    def check_revocation(self):
+        """A certificate that leaked is of no use, and its owner goes on with another; no service restarts."""
+        stolen = self.project.folder / "volumes/stolen"
+        stolen.mkdir()
+        copy_folder(self.project.folder / "volumes/tls-actor", stolen)
+        status, said = self.project.run("certificates", ["certs", "revoke", "actor", "--dir", AUTHORITY_FOLDER])
+        self.assertEqual((status, said.count("certificates of actor revoked")), (0, 1), said)
+        status, said = self.project.run("certificates")
+        self.assertEqual((status, said.count("was revoked on"), said.count("as it was")),
+                         (0, 1, len(SERVICES) + 1), said)
+        self.wait_for("a stolen certificate is refused by all", lambda: self.project.run(
+            "cli", instead={"tls-operator": "stolen"})[1].count("was revoked on") == len(SERVICES))
+        before = self.project.metric("replay", 'demorl_replay_rows_inserted_total{table="env"}')
+        self.wait_for("the actors go on with their new one",
+                      lambda: (self.project.metric("replay", 'demorl_replay_rows_inserted_total{table="env"}') or 0) > before)
+
     def check_status(self):
         status, said = self.project.run("cli")
         self.assertEqual(status, 0, said)
@@ -388,6 +414,7 @@ class ComposeTest(unittest.TestCase):
                       lambda: (project.metric("mpc-rollout", "demorl_mpc_rollout_dynamics_version") or 0) >= 1)
         self.wait_for("an evaluation is recorded",
                       lambda: (project.metric("evaluator", "demorl_evaluator_evaluations_total") or 0) >= 1)
+        self.check_revocation()
         self.check_renewal()
         self.check_status()
         self.check_roles()

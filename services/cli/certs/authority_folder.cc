@@ -217,7 +217,13 @@ absl::StatusOr<AuthorityFolder> AuthorityFolder::Open(const fs::path& relative) 
   ASSIGN_OR_RETURN(const std::string trust_domain, ReadFile(folder / "trust_domain"));
   // It may have been moved.
   RETURN_IF_ERROR(WriteFileAtomically(Config(folder), OpenSslConfiguration(folder)));
-  return AuthorityFolder(folder, trust_domain);
+  AuthorityFolder authority(folder, trust_domain);
+  // Of a volume of its own, which may have been lost: the index knows what was revoked.
+  if (!fs::exists(folder / "crl" / "authority.crl")) {
+    RETURN_IF_ERROR(MakeFolders(folder / "crl"));
+    RETURN_IF_ERROR(authority.WriteRevocationList());
+  }
+  return authority;
 }
 
 absl::StatusOr<fs::path> AuthorityFolder::Issue(const CertificateRequest& request) {

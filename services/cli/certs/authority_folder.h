@@ -31,7 +31,7 @@ class AuthorityFolder {
   // Makes one. ALREADY_EXISTS if the folder holds an authority, INVALID_ARGUMENT for a bad trust domain.
   static absl::StatusOr<AuthorityFolder> Init(const std::filesystem::path& folder,
                                               const std::string& trust_domain, int days);
-  // NOT_FOUND if the folder holds none.
+  // Writes the revocation list again if it is gone. NOT_FOUND if the folder holds no authority.
   static absl::StatusOr<AuthorityFolder> Open(const std::filesystem::path& folder);
 
   const std::string& trust_domain() const { return trust_domain_; }

@@ -117,7 +117,7 @@ absl::Status Issue(const CertsOptions& options) {
 absl::Status Revoke(const CertsOptions& options) {
   ASSIGN_OR_RETURN(AuthorityFolder authority, AuthorityFolder::Open(options.folder));
   ASSIGN_OR_RETURN(const int num_revoked, authority.Revoke(options.request.peer));
-  std::printf("%d certificates of %s revoked; copy %s/crl/authority.crl to where security.crl_dir is\n",
+  std::printf("%d certificates of %s revoked, for all whose security.crl_dir has %s/crl/authority.crl\n",
               num_revoked, options.request.peer.c_str(), options.folder.c_str());
   return absl::OkStatus();
 }

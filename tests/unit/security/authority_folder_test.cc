@@ -94,6 +94,17 @@ TEST_F(AuthorityFolderTest, ANewCertificateTakesThePlaceOfTheOneBeforeInOneStep)
   EXPECT_THAT(lists->Check(first), StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("revoked")));
 }
 
+TEST_F(AuthorityFolderTest, ARevocationListThatWasLostIsWrittenAgain) {
+  AuthorityFolder authority = MakeAuthority();
+  ASSERT_OK(authority.Issue({.peer = "viewer"}));
+  const std::string certificate = Read(certs() / "viewer" / "tls.crt");
+  ASSERT_OK(authority.Revoke("viewer").status());
+  fs::remove_all(certs() / "crl");
+  ASSERT_OK(AuthorityFolder::Open(certs()).status());
+  ASSERT_OK_AND_ASSIGN(const auto lists, RevocationLists::Open(certs() / "crl"));
+  EXPECT_THAT(lists->Check(certificate), StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("revoked")));
+}
+
 TEST_F(AuthorityFolderTest, WhatRootIssuesBelongsToWhomTheFolderBelongsTo) {
   if (geteuid() != 0) {
     GTEST_SKIP() << "not root";
