@@ -112,11 +112,16 @@ class ApiServerTest(unittest.TestCase):
             previous = previous_chart(pathlib.Path(folder))
             if previous is None:
                 self.skipTest("the history holds no other version of the chart")
-            self.helm("install", "walk", previous)
+            self.helm("install", "walk", previous, "--set", "actor.replicas=3")
             before = self.installed()
             self.assertEqual(before, self.expected([], previous))
-            self.helm("upgrade", "walk", CHART)
+            # Helm would take the old chart's defaults for the new one's.
+            done = SERVER.helm("upgrade", "walk", CHART, "--reuse-values", "--namespace", "robots")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("missing propert", done.stderr)
+            self.helm("upgrade", "walk", CHART, "--reset-then-reuse-values")
             self.assertEqual(self.installed(), self.expected([]))
+            self.assertEqual(SERVER.get("-n", "robots", "deployment", "walk-demorl-actor")["spec"]["replicas"], 3)
             self.helm("rollback", "walk", "1")
             self.assertEqual(self.installed(), before)
 
@@ -132,6 +137,18 @@ class ApiServerTest(unittest.TestCase):
         back = SERVER.get("-n", "robots", "deployment", "walk-demorl-actor")
         self.assertEqual(back["spec"]["template"], before["spec"]["template"])
         self.assertIn(("Deployment", "walk-demorl-mpc-rollout"), self.installed())
+
+    def test_releases_share_a_namespace(self):
+        self.helm("install", "walk", CHART, *values(CASES["everything on"]))
+        self.addCleanup(SERVER.helm, "uninstall", "run", "--namespace", "robots")
+        self.helm("install", "run", CHART, *values(CASES["everything on"]))
+        self.helm("uninstall", "run")
+        self.assertEqual(self.installed(), self.expected(CASES["everything on"]))
+
+    def test_the_longest_name_of_a_release_is_taken(self):
+        release = "w" * 53
+        self.addCleanup(SERVER.helm, "uninstall", release, "--namespace", "robots")
+        self.helm("install", release, CHART, *values(CASES["everything on"]))
 
     def test_an_autoscaler_takes_the_replicas_over(self):
         self.helm("install", "walk", CHART, "--set", "actor.replicas=5")

@@ -271,6 +271,12 @@ class WrongValuesTest(unittest.TestCase):
          "gatewayNamespaceSelector is empty, which would open replay and snapshot to every namespace"),
         (['gateways.leg="a:1"', 'gateways.stochlite="b:1"'], "want one robot a run"),
         (["replay.limits.max_conections=3"], "max_conections"),
+        (['fullnameOverride="My_Run"'], "'My_Run' does not match pattern"),
+        (['commonLabels={"app.kubernetes.io/name": "x"}'], "'app.kubernetes.io/name'"),
+        (['actor.podLabels={"app.kubernetes.io/component": "x"}'], "'app.kubernetes.io/component'"),
+        (['serviceAccount.name="robots"'], 'serviceAccount.name is "robots", but create is true'),
+        (['tls.mode="certManager"', 'tls.certManager.algorithm="RSA"'], "tls.certManager.size is 256 with algorithm RSA; want"),
+        (['gateways.leg="a:1"'], "gateways.allowedCIDRs is empty, so that the network policy keeps the evaluator from it"),
         (['actor.autoscaling.keda.prometheusServer="prometheus:9090"'], "prometheusServer"),
     ]
 
@@ -279,6 +285,13 @@ class WrongValuesTest(unittest.TestCase):
             with self.subTest(settings), self.assertRaises(RuntimeError) as raised:
                 render(settings=settings)
             self.assertIn(message, str(raised.exception))
+
+    def test_a_release_whose_services_could_not_be_named_after_it_is_refused(self):
+        for release in ("walk.v2", "2walk"):
+            with self.subTest(release), self.assertRaises(RuntimeError) as raised:
+                render(release=release)
+            self.assertIn(f'would begin with "{release}-demorl"; want lower case letters', str(raised.exception))
+            self.assertIn("name: walk-two-actor", render(release=release, settings=['fullnameOverride="walk-two"']))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,31 @@
 {{/*
 The run's configuration: a folder of text protos that the services merge in the order of their names. Presets first, then
-what the values say, the user's own text, and last the addresses.
+what the values say, the user's own text, and last the addresses. Each block of text says how far it is indented, since its own first line may be, too.
 */}}
 {{- define "demorl.configFiles" -}}
 {{- $environment := regexReplaceAll "-v[0-9]+$" .Values.run.environment "" -}}
 {{- $algorithm := .Values.run.algorithm -}}
-10-algorithm.textproto: |
+10-algorithm.textproto: |2
   {{- .Files.Get (printf "files/presets/algorithms/%s.textproto" $algorithm) | nindent 2 }}
 {{- with .Files.Get (printf "files/presets/tasks/%s.textproto" $environment) }}
-20-task.textproto: |
+20-task.textproto: |2
   {{- . | nindent 2 }}
 {{- end }}
 {{- with .Files.Get (printf "files/presets/tasks/%s.%s.textproto" $environment $algorithm) }}
-30-task-algorithm.textproto: |
+30-task-algorithm.textproto: |2
   {{- . | nindent 2 }}
 {{- end }}
 {{- with .Values.run.preset }}
-40-preset.textproto: |
+40-preset.textproto: |2
   {{- $.Files.Get (printf "files/presets/named/%s.textproto" .) | nindent 2 }}
 {{- end }}
-50-run.textproto: |
+50-run.textproto: |2
   {{- include "demorl.runText" . | nindent 2 }}
 {{- with .Values.run.config }}
-60-own.textproto: |
+60-own.textproto: |2
   {{- . | nindent 2 }}
 {{- end }}
-70-services.textproto: |
+70-services.textproto: |2
   {{- include "demorl.servicesText" . | nindent 2 }}
 {{- end -}}
 
@@ -115,6 +115,6 @@ security {
 
 {{/* A quantity of storage as a number, so that 1Gi is 1024Mi. */}}
 {{- define "demorl.bytes" -}}
-{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "P" 1e15 "Pi" 1125899906842624 "E" 1e18 "Ei" 1152921504606846976 -}}
 {{- mulf (regexFind "^[0-9.]+" (toString .) | float64) (index $units (regexReplaceAll "^[0-9.]+" (toString .) "")) | printf "%.0f" -}}
 {{- end -}}

@@ -31,9 +31,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: demorl
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{/* The component's label is the service's name in the configuration: what Prometheus shows as job. */}}
@@ -42,22 +39,20 @@ app.kubernetes.io/part-of: demorl
 app.kubernetes.io/component: {{ snakecase (index . 1) }}
 {{- end -}}
 
-{{- define "demorl.componentLabels" -}}
-{{ include "demorl.labels" (index . 0) }}
-app.kubernetes.io/component: {{ snakecase (index . 1) }}
-{{- end -}}
-
-{{/* The metadata of an object of the whole release, or, with a list, of a component. */}}
+{{/*
+The metadata of an object but its name: of a component, or, where its key is "", of the whole release. A third item of the
+list may have `labels`, `annotations` and `namespace` of this object's own, which come before the common ones.
+*/}}
 {{- define "demorl.metadata" -}}
 {{- $root := index . 0 -}}
-namespace: {{ $root.Release.Namespace }}
+{{- $own := dict -}}
+{{- if gt (len .) 2 -}}{{- $own = index . 2 -}}{{- end -}}
+{{- $labels := include "demorl.labels" $root | fromYaml -}}
+{{- with index . 1 -}}{{- $_ := set $labels "app.kubernetes.io/component" (snakecase .) -}}{{- end -}}
+namespace: {{ $own.namespace | default $root.Release.Namespace }}
 labels:
-  {{- if index . 1 }}
-  {{- include "demorl.componentLabels" . | nindent 2 }}
-  {{- else }}
-  {{- include "demorl.labels" $root | nindent 2 }}
-  {{- end }}
-{{- with $root.Values.commonAnnotations }}
+  {{- merge (dict) ($own.labels | default dict) $root.Values.commonLabels $labels | toYaml | nindent 2 }}
+{{- with merge (dict) ($own.annotations | default dict) $root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -67,8 +62,25 @@ annotations:
 {{- if (index . 0).Values.serviceAccount.create -}}
 {{- include "demorl.componentName" . -}}
 {{- else -}}
-default
+{{- (index . 0).Values.serviceAccount.name | default "default" -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Where a pod may run: what all pods say, and what the given values do. */}}
+{{- define "demorl.nodes" -}}
+{{- $values := index . 1 -}}
+{{- with merge (dict) $values.nodeSelector ((index . 0).Values.nodeSelector | default dict) }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $tolerations := concat ((index . 0).Values.tolerations | default list) $values.tolerations }}
+{{- if and $values.gpu (dig "gpu" "enabled" false $values) }}
+{{- $tolerations = append $tolerations (dict "key" $values.gpu.resourceName "operator" "Exists" "effect" "NoSchedule") }}
+{{- end }}
+{{- with $tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "demorl.image" -}}

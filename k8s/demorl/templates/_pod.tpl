@@ -8,20 +8,11 @@
 {{- $traces := and $root.Values.tracing.enabled (ne $key "evaluator") -}}
 metadata:
   labels:
-    {{- include "demorl.componentSelectorLabels" . | nindent 4 }}
-    {{- with $root.Values.commonLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-    {{- with $values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "demorl.componentSelectorLabels" . | fromYaml | merge (dict) $values.podLabels $root.Values.commonLabels | toYaml | nindent 4 }}
   annotations:
     # New pods for a new configuration: services read it when they start.
     checksum/config: {{ include "demorl.configFiles" $root | sha256sum }}
-    {{- with $root.Values.commonAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-    {{- with $values.podAnnotations }}
+    {{- with merge (dict) $values.podAnnotations $root.Values.commonAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
@@ -41,18 +32,7 @@ spec:
   {{- with $values.runtimeClassName }}
   runtimeClassName: {{ . }}
   {{- end }}
-  {{- with $values.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- $tolerations := $values.tolerations }}
-  {{- if and $values.gpu $values.gpu.enabled }}
-  {{- $tolerations = append $tolerations (dict "key" $values.gpu.resourceName "operator" "Exists" "effect" "NoSchedule") }}
-  {{- end }}
-  {{- with $tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "demorl.nodes" (list $root $values) | nindent 2 }}
   affinity:
     {{- if $values.affinity }}
     {{- toYaml $values.affinity | nindent 4 }}
