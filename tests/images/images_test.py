@@ -125,7 +125,7 @@ class ImageCase:
             self.assertFalse(mode & (stat.S_ISUID | stat.S_ISGID), name)
             if not stat.S_ISLNK(mode):
                 self.assertTrue(name == "/tmp" or not mode & stat.S_IWOTH, name)
-                self.assertEqual(path.lstat().st_uid, 65532 if re.match("/var/lib/demorl(-tls)?(/|$)", name) else 0, name)
+                self.assertEqual(path.lstat().st_uid, 65532 if re.match("/var/lib/demorl(-tls|-authority)?(/|$)", name) else 0, name)
 
     def test_the_program_looks_for_libraries_in_no_folder_of_the_build(self):
         program = self.container.root / "usr/bin" / self.program
