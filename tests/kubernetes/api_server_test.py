@@ -158,11 +158,21 @@ class ApiServerTest(unittest.TestCase):
         self.helm("upgrade", "walk", CHART, "--set", "actor.autoscaling.kind=hpa", "--set", "run.seed=3")
         self.assertEqual(SERVER.get("-n", "robots", "deployment", "walk-demorl-actor")["spec"]["replicas"], 17)
 
-    def test_another_size_of_a_volume_is_refused_with_what_to_do(self):
-        self.helm("install", "walk", CHART)
-        done = SERVER.helm("upgrade", "walk", CHART, "--set", "replay.persistence.size=20Gi", "--namespace", "robots")
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("replay.persistence.size is 20Gi, but the volumes of this release have 10Gi", done.stderr)
+    def test_another_volume_is_refused_with_what_to_do(self):
+        self.helm("install", "walk", CHART, "--set", "snapshot.persistence.enabled=false")
+        for setting, message in {
+                "replay.persistence.size=20Gi": "replay.persistence.size is 20Gi, but the volume of this release has 10Gi",
+                "replay.persistence.storageClass=fast": "replay.persistence.storageClass is fast, but",
+                "replay.persistence.accessModes={ReadWriteMany}": "accessModes is [ReadWriteMany], but the volume of this release has [ReadWriteOnce]",
+                "replay.persistence.annotations.backup=daily": "replay.persistence.annotations is map[backup:daily], but",
+                "replay.persistence.enabled=false": "replay.persistence.enabled is false, but the volume of this release has true",
+                "snapshot.persistence.enabled=true": "snapshot.persistence.enabled is true, but"}.items():
+            with self.subTest(setting):
+                done = SERVER.helm("upgrade", "walk", CHART, "--namespace", "robots", "--set",
+                                   f"snapshot.persistence.enabled=false,{setting}")
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(message, done.stderr)
+        self.helm("upgrade", "walk", CHART, "--set", "snapshot.persistence.enabled=false,replay.persistence.size=10240Mi")
 
 
 if __name__ == "__main__":
