@@ -24,6 +24,7 @@ import yaml
 from container import ROOT, Container, version
 
 COMPOSE = ROOT / "deploy/compose.yaml"
+COMPOSE_CUDA = ROOT / "deploy/compose.cuda.yaml"
 NETWORK = f"demorl{os.getpid() % 10000}"
 SUBNET = "10.231.77"
 PATIENCE_S = 900
@@ -38,8 +39,10 @@ def run(*command):
     subprocess.run(command, check=True, capture_output=True)
 
 
-def read_compose():
-    text = subprocess.run(["docker-compose", "-f", COMPOSE, "config"], check=True, capture_output=True, text=True).stdout
+def read_compose(*files):
+    """Of compose.yaml, and what else is put on top of it."""
+    chosen = [part for file in (COMPOSE, *files) for part in ("-f", file)]
+    text = subprocess.run(["docker-compose", *chosen, "config"], check=True, capture_output=True, text=True).stdout
     return yaml.safe_load(text)
 
 
@@ -276,6 +279,17 @@ class ComposeFileTest(unittest.TestCase):
                 self.assertIn("certificates", service["depends_on"])
             else:
                 self.assertFalse(tls, name)
+
+    def test_those_that_compute_can_have_a_gpu(self):
+        changed = yaml.safe_load(COMPOSE_CUDA.read_text())["services"]
+        self.assertEqual(set(changed), {"model-trainer", "mpc-rollout", "sac-learner"})
+        merged = read_compose(COMPOSE_CUDA)["services"]
+        for name, keys in changed.items():
+            self.assertEqual(set(keys), {"image", "build", "deploy"}, name)
+            self.assertEqual(merged[name]["image"], self.services[name]["image"] + "-cuda")
+            self.assertEqual(merged[name]["build"], {**self.services[name]["build"], "args": {"TORCH": "cuda"}})
+            devices = merged[name]["deploy"]["resources"]["reservations"]["devices"]
+            self.assertEqual(devices, [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}], name)
 
     def test_every_service_has_longer_to_stop_than_it_drains(self):
         proto = (ROOT / "proto/demorl/config/v1/run.proto").read_text()
