@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/rpc/grpc_settings.h"
+#include "common/rpc/server_limits.h"
+#include "demorl/config/v1/security.pb.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/impl/server_builder_option.h"
 #include "grpcpp/impl/server_builder_plugin.h"
@@ -15,7 +17,10 @@
 namespace demorl {
 namespace {
 
+// Of probes, which are small and few.
 constexpr int kMaxProbeBytes = 1 << 12;
+constexpr int kMaxProbes = 16;
+constexpr int64_t kMaxBytesInFlight = 64 << 20;
 // For the answers under way.
 constexpr absl::Duration kShutdownTimeout = absl::Milliseconds(200);
 
@@ -27,6 +32,14 @@ class NoPlugins final : public grpc::ServerBuilderOption {
     plugins->clear();
   }
 };
+
+demorl::config::v1::ServerLimits ProbeLimits() {
+  demorl::config::v1::ServerLimits limits;
+  limits.set_max_message_bytes(kMaxProbeBytes);
+  limits.set_max_concurrent_streams(kMaxProbes);
+  limits.set_max_bytes_in_flight(kMaxBytesInFlight);
+  return limits;
+}
 
 }  // namespace
 
@@ -43,7 +56,7 @@ absl::StatusOr<std::unique_ptr<HealthServer>> HealthServer::Start(const std::str
   grpc::ServerBuilder builder;
   ApplyKeepalive(builder);
   builder.SetOption(std::make_unique<NoPlugins>());
-  builder.SetMaxReceiveMessageSize(kMaxProbeBytes);
+  ApplyLimits(ProbeLimits(), builder);
   // Answers that it knows nothing else; gRPC starts no server without a service of ours.
   builder.RegisterCallbackGenericService(&health->anything_else_);
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &health->port_);

@@ -128,6 +128,7 @@ class ServerRunnerImpl final : public ServerRunner {
     grpc::ServerBuilder builder;
     ApplyKeepalive(builder);
     ApplyLimits(options_.limits, builder);
+    AllowOpenFiles(options_.limits.max_connections());
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
     if (!options_.address.empty()) {
       ASSIGN_OR_RETURN(ServerSecurity security, Security());

@@ -13,6 +13,7 @@
 #include "common/metrics/prometheus_metrics.h"
 #include "common/rpc/channel_factory.h"
 #include "common/rpc/health_check.h"
+#include "common/rpc/log_format.h"
 #include "common/rpc/revision.h"
 #include "common/rpc/server_runner.h"
 #include "common/rpc/service_context.h"
@@ -40,7 +41,7 @@ constexpr absl::Duration kHealthCheckTimeout = absl::Milliseconds(800);
 
 void SetUpLog(const std::string& name) {
   auto logger = spdlog::stderr_color_mt(name);
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %n: %v");
+  logger->set_formatter(MakeLogFormatter());
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
 }

@@ -130,6 +130,7 @@ void WriteTlsDir(const fs::path& folder, const TestAuthority::Issued& issued,
                                    std::pair("ca.crt", authorities)}) {
     if (!text.empty()) {
       DEMORL_CHECK(WriteFileAtomically(folder / data / name, text).ok());
+      fs::permissions(folder / data / name, fs::perms::owner_read | fs::perms::owner_write);
       if (!fs::is_symlink(folder / name)) {
         fs::create_symlink(fs::path("..data") / name, folder / name);
       }

@@ -67,8 +67,10 @@ void AcceptedTokens::Refresh() {
   }
   absl::StatusOr<Entries> entries = Read(watch_.path());
   if (!entries.ok()) {
-    spdlog::error("accepted tokens are not read again: {}; those from before hold",
-                  std::string(entries.status().message()));
+    if (watch_.NoteFailure()) {
+      spdlog::error("accepted tokens are not read again: {}; those from before hold",
+                    std::string(entries.status().message()));
+    }
     return;
   }
   entries_ = *std::move(entries);

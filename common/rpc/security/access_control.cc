@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -86,10 +87,10 @@ absl::StatusOr<Peer> AccessControl::ReadPeer(absl::string_view pem) {
 absl::StatusOr<Peer> AccessControl::RoleOf(const Certificate& certificate) const {
   const std::string prefix = absl::StrCat("spiffe://", security_.trust_domain(), "/");
   if (certificate.uris.size() != 1 || !absl::StartsWith(certificate.uris.front(), prefix)) {
-    return absl::UnauthenticatedError(
-        absl::StrCat("the ", certificate.Describe(), " names no role: want one URI ", prefix,
-                     "<role>[/<name>] among its alternative names, found ",
-                     certificate.uris.empty() ? "none" : absl::StrJoin(certificate.uris, ", ")));
+    return absl::UnauthenticatedError(absl::StrCat(
+        "the ", certificate.Describe(), " names no role: want one URI ", prefix,
+        "<role>[/<name>] among its alternative names, found ",
+        certificate.uris.empty() ? "none" : absl::CEscape(absl::StrJoin(certificate.uris, ", "))));
   }
   absl::StatusOr<Peer> peer = ParsePeer(absl::StripPrefix(certificate.uris.front(), prefix));
   if (!peer.ok()) {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
@@ -17,8 +18,10 @@ std::string StateOf(const std::filesystem::path& path) {
   if (stat(path.c_str(), &state) != 0) {
     return absl::StrCat(path.string(), " absent\n");
   }
-  return absl::StrCat(path.string(), " ", state.st_ino, " ", state.st_size, " ", state.st_mtim.tv_sec, ".",
-                      state.st_mtim.tv_nsec, "\n");
+  // The time of the last change of the inode knows new modes and owners too, as that of the contents does
+  // not.
+  return absl::StrCat(path.string(), " ", state.st_ino, " ", state.st_size, " ", state.st_ctim.tv_sec, ".",
+                      state.st_ctim.tv_nsec, "\n");
 }
 
 std::string StateOfAll(const std::filesystem::path& path) {
@@ -43,10 +46,18 @@ bool FileWatch::Changed() {
   }
   next_look_ = now + kPeriod;
   std::string state = StateOfAll(path_);
-  const bool changed = !looked_ || state != seen_;
+  const bool is_new = !looked_ || state != seen_;
   looked_ = true;
   seen_ = std::move(state);
-  return changed;
+  if (is_new) {
+    is_failure_known_ = false;
+  }
+  return std::exchange(has_failed_, false) || is_new;
+}
+
+bool FileWatch::NoteFailure() {
+  has_failed_ = true;
+  return !std::exchange(is_failure_known_, true);
 }
 
 }  // namespace demorl

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/security/secret_file.h"
 #include "spdlog/spdlog.h"
 
 namespace demorl {
@@ -89,6 +90,9 @@ void OwnCertificate::Take(Look look) {
   }
   const bool is_new = look.certificate.has_value() && (!last_.certificate.has_value() ||
                                                        look.certificate->serial != last_.certificate->serial);
+  if (is_new) {
+    WarnIfOthersMayRead(tls_dir_ / "tls.key");
+  }
   if (look.usable.ok() && (is_new || !last_.usable.ok())) {
     spdlog::info(
         "TLS as {}, until {}",

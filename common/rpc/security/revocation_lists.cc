@@ -1,6 +1,7 @@
 #include "common/rpc/security/revocation_lists.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 
 #include <ctime>
 
@@ -32,6 +33,28 @@ void WarnIfOutdated(const fs::path& file, const X509_CRL* list) {
 
 }  // namespace
 
+absl::Status RevocationLists::ReadFileOfLists(const fs::path& file, Lists* lists) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  const size_t before = lists->size();
+  const openssl::Bio reader = openssl::ReaderOf(text);
+  ERR_clear_error();
+  while (X509_CRL* list = PEM_read_bio_X509_CRL(reader.get(), nullptr, nullptr, nullptr)) {
+    lists->emplace_back(list);
+    WarnIfOutdated(file, list);
+  }
+  const bool is_at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  if (!is_at_end) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        file.string(), ": revocation list ", lists->size() - before + 1, " in it is damaged or not whole"));
+  }
+  if (lists->size() == before) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.string(), ": no revocation list in PEM form (-----BEGIN X509 CRL-----)"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RevocationLists::Lists> RevocationLists::Read(const fs::path& folder) {
   std::error_code error;
   Lists lists;
@@ -40,18 +63,7 @@ absl::StatusOr<RevocationLists::Lists> RevocationLists::Read(const fs::path& fol
     if (entries->path().extension() != ".crl") {
       continue;
     }
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(entries->path()));
-    const size_t before = lists.size();
-    const openssl::Bio reader = openssl::ReaderOf(text);
-    while (X509_CRL* list = PEM_read_bio_X509_CRL(reader.get(), nullptr, nullptr, nullptr)) {
-      lists.emplace_back(list);
-      WarnIfOutdated(entries->path(), list);
-    }
-    ERR_clear_error();
-    if (lists.size() == before) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          entries->path().string(), ": no revocation list in PEM form (-----BEGIN X509 CRL-----)"));
-    }
+    RETURN_IF_ERROR(ReadFileOfLists(entries->path(), &lists));
   }
   if (error) {
     return absl::NotFoundError(absl::StrCat("crl_dir ", folder.string(), ": ", error.message()));
@@ -72,9 +84,15 @@ void RevocationLists::Refresh() {
     return;
   }
   absl::StatusOr<Lists> lists = Read(watch_.path());
+  if (lists.ok() && lists->empty() && !lists_.empty()) {
+    lists =
+        absl::NotFoundError(absl::StrCat("crl_dir ", watch_.path().string(), " holds no *.crl any longer"));
+  }
   if (!lists.ok()) {
-    spdlog::error("revocation lists are not read again: {}; those from before hold",
-                  std::string(lists.status().message()));
+    if (watch_.NoteFailure()) {
+      spdlog::error("revocation lists are not read again: {}; those from before hold",
+                    std::string(lists.status().message()));
+    }
     return;
   }
   lists_ = *std::move(lists);

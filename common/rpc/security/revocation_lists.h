@@ -20,11 +20,11 @@ namespace demorl {
 // change. Lists are trusted as the folder is. Thread-safe.
 class RevocationLists {
  public:
-  // INVALID_ARGUMENT naming the file that is no list, NOT_FOUND without the folder.
+  // INVALID_ARGUMENT naming the file that is no list or not a whole one, NOT_FOUND without the folder.
   static absl::StatusOr<std::unique_ptr<RevocationLists>> Open(const std::filesystem::path& folder);
 
   // UNAUTHENTICATED with the date if a list of its issuer names the certificate. Where a changed folder
-  // cannot be read, the lists from before hold.
+  // cannot be read, or holds no list any longer, the lists from before hold.
   absl::Status Check(absl::string_view certificate_pem);
 
   // Grows when lists are read again.
@@ -34,6 +34,7 @@ class RevocationLists {
   using Lists = std::vector<openssl::RevocationListPtr>;
 
   explicit RevocationLists(const std::filesystem::path& folder) : watch_(folder) {}
+  static absl::Status ReadFileOfLists(const std::filesystem::path& file, Lists* lists);
   static absl::StatusOr<Lists> Read(const std::filesystem::path& folder);
   void Refresh() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

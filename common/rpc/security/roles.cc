@@ -4,8 +4,11 @@
 #include <map>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
@@ -99,6 +102,16 @@ const Grant* FindGrant(const std::vector<Grant>* grants, Role role) {
   return found == grants->end() ? nullptr : &*found;
 }
 
+// As SPIFFE has them.
+bool ArePathSegments(absl::string_view path) {
+  const std::vector<absl::string_view> segments = absl::StrSplit(path, '/');
+  return absl::c_all_of(segments, [](absl::string_view segment) {
+    return !segment.empty() && segment != "." && segment != ".." && absl::c_all_of(segment, [](char c) {
+      return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+    });
+  });
+}
+
 // Roles that may, with their objects: "actor (env), operator".
 std::string Allowed(const std::vector<Grant>* grants) {
   std::string text;
@@ -124,7 +137,11 @@ absl::StatusOr<Peer> ParsePeer(absl::string_view text) {
   const auto found = absl::c_find(kRoleNames, role);
   if (found == kRoleNames.end()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("no role \"", role, "\"; known are ", absl::StrJoin(kRoleNames, ", ")));
+        absl::StrCat("no role \"", absl::CEscape(role), "\"; known are ", absl::StrJoin(kRoleNames, ", ")));
+  }
+  if (!ArePathSegments(text)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", absl::CEscape(text), "\" cannot be a name; want <role>[/<name>] of letters, digits, . _ - /"));
   }
   return Peer{.role = static_cast<Role>(found - kRoleNames.begin()),
               .name = slash == absl::string_view::npos ? "" : std::string(text.substr(slash + 1))};
@@ -142,7 +159,7 @@ absl::Status CheckMayCall(const Peer& peer, absl::string_view method) {
     return absl::OkStatus();
   }
   return absl::PermissionDeniedError(
-      absl::StrCat(peer.Describe(), " may not call ", method, "; allowed: ", Allowed(grants)));
+      absl::StrCat(peer.Describe(), " may not call ", absl::CEscape(method), "; allowed: ", Allowed(grants)));
 }
 
 absl::Status CheckMayUse(const Peer& peer, absl::string_view method, absl::string_view object) {
@@ -153,8 +170,8 @@ absl::Status CheckMayUse(const Peer& peer, absl::string_view method, absl::strin
       absl::c_linear_search(grant->objects, object)) {
     return absl::OkStatus();
   }
-  return absl::PermissionDeniedError(
-      absl::StrCat(peer.Describe(), " may not use ", method, " on ", object, "; allowed: ", Allowed(grants)));
+  return absl::PermissionDeniedError(absl::StrCat(peer.Describe(), " may not use ", method, " on ",
+                                                  absl::CEscape(object), "; allowed: ", Allowed(grants)));
 }
 
 }  // namespace demorl

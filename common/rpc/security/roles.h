@@ -37,7 +37,8 @@ struct Peer {
   std::string Describe() const;
 };
 
-// From "<role>[/<name>]". INVALID_ARGUMENT naming the roles that there are.
+// From "<role>[/<name>]", of letters, digits, ".", "_", "-" and "/" as SPIFFE wants them. INVALID_ARGUMENT
+// naming the roles that there are, or what a name may be.
 absl::StatusOr<Peer> ParsePeer(absl::string_view text);
 
 // A role that may call a method; where `objects` is not empty, for these alone (tables of replay, kinds of

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/algorithm/container.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -9,22 +10,30 @@
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/security/file_watch.h"
+#include "common/rpc/security/secret_file.h"
 
 namespace demorl {
 namespace {
 
+// Metadata of a call have 16 KiB by default.
+constexpr size_t kMaxTokenBytes = 4096;
+
 absl::StatusOr<std::string> ReadToken(const std::filesystem::path& file) {
   ASSIGN_OR_RETURN(std::string token, ReadFile(file));
   absl::StripAsciiWhitespace(&token);
-  for (const char c : token) {
-    if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(file.string(), " holds more than one token; want one line"));
-    }
-  }
+  std::string wrong;
   if (token.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(file.string(), " holds no token; want one line"));
+    wrong = "is empty";
+  } else if (token.size() > kMaxTokenBytes) {
+    wrong = absl::StrCat("has ", token.size(), " bytes");
+  } else if (!absl::c_all_of(token, [](unsigned char c) { return absl::ascii_isgraph(c); })) {
+    wrong = "has more than one line or word, or characters that are not printable ASCII";
   }
+  if (!wrong.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        file.string(), " ", wrong, "; want one token, a line of at most ", kMaxTokenBytes, " characters"));
+  }
+  WarnIfOthersMayRead(file);
   return token;
 }
 

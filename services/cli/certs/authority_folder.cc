@@ -78,12 +78,7 @@ absl::Status CheckDays(int days) {
 
 // All that ends up in a file for openssl, where a stray line or comma would be an instruction.
 absl::Status Check(const CertificateRequest& request) {
-  ASSIGN_OR_RETURN(const Peer peer, ParsePeer(request.peer));
-  if (!ConsistsOf(request.peer, "._-/") || absl::EndsWith(request.peer, "/") ||
-      absl::StrContains(request.peer, "..") || absl::StrContains(request.peer, "//")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "\"", request.peer, "\" cannot be a name; want <role>[/<name>] of letters, digits, . _ - /"));
-  }
+  RETURN_IF_ERROR(ParsePeer(request.peer).status());
   if (request.peer.size() > kMaxNameLength) {
     return absl::InvalidArgumentError(absl::StrCat("\"", request.peer, "\" has ", request.peer.size(),
                                                    " characters; want at most ", kMaxNameLength));

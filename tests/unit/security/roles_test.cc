@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <set>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -155,6 +156,12 @@ TEST(RolesTest, APeerIsARoleAndANameThatMayHaveSlashes) {
   for (int role = 0; role < kNumRoles; ++role) {
     ASSERT_OK_AND_ASSIGN(const Peer bare, ParsePeer(RoleName(static_cast<Role>(role))));
     EXPECT_EQ(bare.role, static_cast<Role>(role));
+  }
+  for (const char* text :
+       {"actor/", "actor//a", "actor/a b", "actor/../operator", "actor/.", "actor/a\n", "actor/\x1b[2J"}) {
+    EXPECT_THAT(ParsePeer(text),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(absl::CEscape(text)), HasSubstr("cannot be a name"))));
   }
   for (const char* text : {"", "/", "Operator", "operator ", "actors", "sac-learner"}) {
     EXPECT_THAT(ParsePeer(text), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("known are replay")));

@@ -10,6 +10,8 @@
 #include "common/rpc/security/call_rates.h"
 #include "common/rpc/security/plain_text_gate.h"
 #include "gmock/gmock.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
 #include "tests/testing/secure_server.h"
 
 namespace demorl {
@@ -185,6 +187,48 @@ TEST_F(ServerLimitsTest, TooLargeMessagesAndMetadataAreRefusedAndTheClientMayGoO
   EXPECT_FALSE(stub->Pause(&second, {}, &response).ok());
   // gRPC may end the connection of such a call.
   EXPECT_OK(Until(absl::StatusCode::kOk, [&] { return Pause(channel); }));
+}
+
+// A kilobyte that unpacks to a megabyte.
+std::string MuchOfNothing() { return std::string(1 << 20, '\0'); }
+
+TEST_F(ServerLimitsTest, ACompressedMessageIsRefusedBeforeItIsUnpacked) {
+  StartServer();
+  const auto channel = Dial(ClientOfRole("operator"));
+  const auto stub = control::ControlService::NewStub(channel);
+  control::PauseRequest request;
+  request.GetReflection()->MutableUnknownFields(&request)->AddLengthDelimited(1000, MuchOfNothing());
+  control::PauseResponse response;
+  for (const grpc_compression_algorithm algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    grpc::ClientContext context;
+    context.set_compression_algorithm(algorithm);
+    EXPECT_THAT(FromGrpcStatus(stub->Pause(&context, request, &response)),
+                StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("is disabled")));
+  }
+  EXPECT_OK(Pause(channel));
+}
+
+class PackingService final : public control::ControlService::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const control::GetStatusRequest*,
+                                      control::GetStatusResponse* response) override {
+    context->set_compression_algorithm(GRPC_COMPRESS_GZIP);
+    response->set_detail(MuchOfNothing());
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+};
+
+TEST_F(ServerLimitsTest, ACompressedAnswerIsRefusedToo) {
+  PackingService service;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  EXPECT_THAT(GetStatus(MakeChannel(absl::StrCat("127.0.0.1:", port))),
+              StatusIs(absl::StatusCode::kUnimplemented, _));
 }
 
 TEST_F(ServerLimitsTest, AServerMayOpenAsManyFilesAsTheSystemAllows) {

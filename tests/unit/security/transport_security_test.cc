@@ -8,6 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/rpc/security/certificate.h"
+#include "common/rpc/security/file_watch.h"
+#include "common/rpc/security/revocation_lists.h"
+#include "common/rpc/security/token_credentials.h"
 #include "gmock/gmock.h"
 #include "grpcpp/create_channel.h"
 #include "tests/testing/secure_server.h"
@@ -153,6 +156,58 @@ TEST_F(TransportSecurityTest, RefusesARevokedCertificateAlsoOnAConnectionThatExi
   EXPECT_THAT(GetStatus(lost), StatusIs(kUnauthenticated, HasSubstr("was revoked on")));
 }
 
+TEST_F(TransportSecurityTest, AListThatIsNotWholeOrIsTakenAwayLetsNobodyInAgain) {
+  const std::filesystem::path list = folder_ / "crl" / "authority.crl";
+  ASSERT_OK(MakeFolders(list.parent_path()));
+  const TestAuthority::Issued bad = authority_.IssueRole("operator/lost"),
+                              worse = authority_.IssueRole("operator/stolen");
+  TestAuthority other("other");
+  const std::string first = other.RevocationList({}), whole = first + authority_.RevocationList({bad});
+  ASSERT_OK(WriteFileAtomically(list, whole));
+  ASSERT_OK_AND_ASSIGN(const auto lists, RevocationLists::Open(list.parent_path()));
+  EXPECT_THAT(lists->Check(bad.certificate), StatusIs(kUnauthenticated, _));
+  EXPECT_OK(lists->Check(worse.certificate));
+  const CapturedLog log;
+  const auto look = [&] {
+    absl::SleepFor(absl::Milliseconds(1100));  // longer than a look at the folder takes to be due
+    return lists->Check(bad.certificate);
+  };
+  // The first of its two lists alone is whole.
+  ASSERT_OK(WriteFileAtomically(list, whole.substr(0, whole.size() - 100)));
+  EXPECT_THAT(look(), StatusIs(kUnauthenticated, _));
+  EXPECT_THAT(log.Text(), AllOf(HasSubstr(list.string()), HasSubstr("revocation list 2 in it is damaged")));
+  std::filesystem::remove(list);
+  EXPECT_THAT(look(), StatusIs(kUnauthenticated, _));
+  EXPECT_THAT(log.Text(), HasSubstr("holds no *.crl any longer; those from before hold"));
+  // Said once.
+  const std::string said = log.Text();
+  EXPECT_THAT(look(), StatusIs(kUnauthenticated, _));
+  EXPECT_EQ(log.Text(), said);
+  ASSERT_OK(WriteFileAtomically(list, authority_.RevocationList({bad, worse})));
+  EXPECT_THAT(look(), StatusIs(kUnauthenticated, _));
+  EXPECT_THAT(lists->Check(worse.certificate), StatusIs(kUnauthenticated, _));
+}
+
+TEST(FileWatchTest, SeesNewModesAndLooksAgainAtWhatCouldNotBeRead) {
+  const std::filesystem::path file = std::filesystem::path(::testing::TempDir()) / "file_watch_test";
+  ASSERT_OK(WriteFileAtomically(file, "text"));
+  FileWatch watch(file);
+  const auto look = [&] {
+    absl::SleepFor(absl::Milliseconds(1100));
+    return watch.Changed();
+  };
+  EXPECT_TRUE(watch.Changed());
+  EXPECT_FALSE(look());
+  std::filesystem::permissions(file, std::filesystem::perms::owner_read);
+  EXPECT_TRUE(look());
+  EXPECT_TRUE(watch.NoteFailure());
+  EXPECT_TRUE(look());
+  EXPECT_FALSE(watch.NoteFailure());
+  EXPECT_TRUE(look());
+  EXPECT_FALSE(look());
+  std::filesystem::remove(file);
+}
+
 TEST_F(TransportSecurityTest, AClientRefusesAServerOfAnotherAuthorityNameOrRevoked) {
   const TestAuthority other("other");
   StartServer();
@@ -212,6 +267,34 @@ TEST_F(TransportSecurityTest, AClientWithoutCertificateMayShowAToken) {
   // And neither of both does not.
   EXPECT_THAT(CallWith({}).status,
               StatusIs(kUnauthenticated, HasSubstr("neither a certificate nor a bearer token")));
+}
+
+TEST_F(TransportSecurityTest, AFileWithoutOneTokenIsNamedAndOneThatAllMayReadIsWarnedOf) {
+  ASSERT_OK(MakeFolders(folder_));
+  const std::filesystem::path file = folder_ / "token";
+  const struct {
+    std::string text;
+    const char* message;
+  } kCases[] = {{"", "token is empty"},
+                {" \n\n", "token is empty"},
+                {"one\ntwo\n", "more than one line or word"},
+                {"one two", "more than one line or word"},
+                {"\xc3\xa4", "not printable ASCII"},
+                {std::string("a\0b", 3), "not printable ASCII"},
+                {std::string(4097, 'a'), "has 4097 bytes"}};
+  for (const auto& [text, message] : kCases) {
+    ASSERT_OK(WriteFileAtomically(file, text));
+    EXPECT_THAT(MakeTokenCredentials(file),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(file.string()), HasSubstr(message), HasSubstr("want one token"))));
+  }
+  for (const auto& [mode, warns] : {std::pair(0600, false), {0640, false}, {0644, true}, {0660, true}}) {
+    ASSERT_OK(WriteFileAtomically(file, std::string(4096, 'a') + "\r\n"));
+    std::filesystem::permissions(file, static_cast<std::filesystem::perms>(mode));
+    const CapturedLog log;
+    EXPECT_OK(MakeTokenCredentials(file));
+    EXPECT_EQ(log.Text().find("want 0600 or 0640") != std::string::npos, warns) << mode;
+  }
 }
 
 TEST_F(TransportSecurityTest, ATokenIsNotShownToAServerThatTakesNone) {
