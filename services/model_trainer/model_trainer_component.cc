@@ -1,6 +1,5 @@
 #include "services/model_trainer/model_trainer_component.h"
 
-#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -40,6 +39,7 @@ class ModelTrainerComponent final : public WorkerLoopComponent {
   explicit ModelTrainerComponent(const ServiceContext& context)
       : context_(context),
         metrics_(*context.metrics),
+        checkpoints_(context.data_dir, kCheckpointsKept, metrics_.checkpoints),
         replay_(context.replay, context.config.run_id()),
         snapshots_(context.snapshot, context.config.run_id()) {}
 
@@ -47,21 +47,13 @@ class ModelTrainerComponent final : public WorkerLoopComponent {
 
   // Everything that can be wrong with configuration and checkpoints, where the environment is known.
   absl::Status Initialise() {
-    std::unique_ptr<CheckpointStore> store;
-    if (!context_.data_dir.empty()) {
-      store = std::make_unique<CheckpointStore>(std::filesystem::path(context_.data_dir) / "checkpoints",
-                                                kCheckpointsKept);
-    }
     const absl::StatusOr<EnvironmentSpec> native = GetEnvironmentSpec(context_.config.environment());
     if (native.ok()) {
-      RETURN_IF_ERROR(
-          PrepareTrainer(context_.config, *native, false, nullptr, store.get(), &metrics_).status());
+      RETURN_IF_ERROR(PrepareTrainer(context_.config, *native, false, nullptr, checkpoints_).status());
     }
     TrainerLoop::Parts parts;
     parts.config = context_.config;
-    parts.prepare = [this, store = store.get()](std::function<bool()> should_stop) {
-      return Prepare(std::move(should_stop), store);
-    };
+    parts.prepare = [this](std::function<bool()> should_stop) { return Prepare(std::move(should_stop)); };
     parts.open_tail = [this](uint64_t position) { return replay_.OpenTail(kTable, position); };
     parts.rows_inserted = [this]() -> absl::StatusOr<int64_t> {
       ASSIGN_OR_RETURN(const demorl::replay::v1::TableInfo table, replay_.GetTable(kTable));
@@ -74,7 +66,7 @@ class ModelTrainerComponent final : public WorkerLoopComponent {
     parts.make_metadata = [this](const EnvironmentSpec& environment) {
       return MakeMetadata(context_, environment);
     };
-    parts.checkpoints = std::move(store);
+    parts.checkpoints = &checkpoints_;
     parts.metrics = &metrics_;
     parts.trace_log = context_.trace_log;
     HostLoop(std::make_unique<TrainerLoop>(std::move(parts)));
@@ -85,17 +77,18 @@ class ModelTrainerComponent final : public WorkerLoopComponent {
 
  private:
   // A task that is not native has no known rule of termination; its sizes come from replay.
-  absl::StatusOr<PreparedTrainer> Prepare(std::function<bool()> should_stop, const CheckpointStore* store) {
+  absl::StatusOr<PreparedTrainer> Prepare(std::function<bool()> should_stop) {
     absl::StatusOr<EnvironmentSpec> environment = GetEnvironmentSpec(context_.config.environment());
     const bool native = environment.ok();
     if (!native) {
       ASSIGN_OR_RETURN(environment, replay_.GetEnvironment(kTable));
     }
-    return PrepareTrainer(context_.config, *environment, !native, std::move(should_stop), store, &metrics_);
+    return PrepareTrainer(context_.config, *environment, !native, std::move(should_stop), checkpoints_);
   }
 
   const ServiceContext context_;
   ModelTrainerMetrics metrics_;
+  const ServiceCheckpoints checkpoints_;
   ReplayClient replay_;
   SnapshotClient snapshots_;
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/metrics/checkpoint_metrics.h"
 #include "common/metrics/metrics.h"
 
 namespace demorl {
@@ -17,11 +18,7 @@ struct ModelTrainerMetrics {
         publishes(metrics.GetCounter("demorl_model_trainer_publishes_total", "Dynamics snapshots published")),
         publish_failures(metrics.GetCounter("demorl_model_trainer_publish_failures_total",
                                             "Attempts to publish a snapshot that failed")),
-        checkpoints(metrics.GetCounter("demorl_model_trainer_checkpoints_total", "Checkpoints written")),
-        checkpoint_failures(metrics.GetCounter("demorl_model_trainer_checkpoint_failures_total",
-                                               "Checkpoints that could not be written")),
-        damaged_checkpoints(metrics.GetCounter("demorl_model_trainer_damaged_checkpoints_total",
-                                               "Checkpoints passed over at start because they are damaged")),
+        checkpoints(metrics, "model_trainer"),
         training_s(metrics.GetHistogram("demorl_model_trainer_training_seconds", "Duration of a training",
                                         {0.1, 0.3, 1, 3, 10, 30, 100, 300})),
         rows(metrics.GetGauge("demorl_model_trainer_rows", "Rows of D_ENV in the mirror")),
@@ -38,9 +35,7 @@ struct ModelTrainerMetrics {
   Counter& refused_chunks;
   Counter& publishes;
   Counter& publish_failures;
-  Counter& checkpoints;
-  Counter& checkpoint_failures;
-  Counter& damaged_checkpoints;
+  CheckpointMetrics checkpoints;
   Histogram& training_s;
   Gauge& rows;
   Gauge& training_loss;

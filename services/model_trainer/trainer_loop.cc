@@ -1,6 +1,7 @@
 #include "services/model_trainer/trainer_loop.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -43,25 +44,14 @@ absl::StatusOr<TrainingProgress> DecodeProgress(absl::string_view text) {
       absl::StrCat("file ", kProgressFile, " of a checkpoint is \"", text, "\"; needed: three numbers"));
 }
 
-absl::Status RestoreNewest(const CheckpointStore& store, PreparedTrainer* prepared,
-                           ModelTrainerMetrics* metrics) {
-  const absl::StatusOr<LoadedCheckpoint> checkpoint = store.LoadNewest();
-  if (absl::IsNotFound(checkpoint.status())) {
+absl::Status RestoreNewest(const ServiceCheckpoints& checkpoints, PreparedTrainer* prepared) {
+  ASSIGN_OR_RETURN(const std::optional<LoadedCheckpoint> checkpoint,
+                   checkpoints.LoadNewest({kStateFile, kProgressFile}));
+  if (!checkpoint.has_value()) {
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(checkpoint.status());
-  for (const std::string& reason : checkpoint->skipped) {
-    metrics->damaged_checkpoints.Increment();
-    spdlog::warn("passed over a checkpoint: {}", reason);
-  }
-  const auto state = checkpoint->files.find(kStateFile);
-  const auto progress = checkpoint->files.find(kProgressFile);
-  if (state == checkpoint->files.end() || progress == checkpoint->files.end()) {
-    return absl::InvalidArgumentError(absl::StrCat("checkpoint ", checkpoint->step, " lacks ", kStateFile,
-                                                   " or ", kProgressFile, "; it is not a model trainer's"));
-  }
-  ASSIGN_OR_RETURN(prepared->progress, DecodeProgress(progress->second));
-  RETURN_IF_ERROR(prepared->trainer->RestoreState(state->second));
+  ASSIGN_OR_RETURN(prepared->progress, DecodeProgress(checkpoint->files.at(kProgressFile)));
+  RETURN_IF_ERROR(prepared->trainer->RestoreState(checkpoint->files.at(kStateFile)));
   spdlog::info("restored training {} from a checkpoint", prepared->trainer->num_trainings());
   return absl::OkStatus();
 }
@@ -83,8 +73,7 @@ bool MayComeLater(const absl::Status& status) {
 absl::StatusOr<PreparedTrainer> PrepareTrainer(const demorl::config::v1::RunConfig& config,
                                                const EnvironmentSpec& environment, bool learn_termination,
                                                std::function<bool()> should_stop,
-                                               const CheckpointStore* checkpoints,
-                                               ModelTrainerMetrics* metrics) {
+                                               const ServiceCheckpoints& checkpoints) {
   ModelTrainer::Options options;
   options.config = config.model();
   options.observation_size = environment.observation_size;
@@ -96,9 +85,7 @@ absl::StatusOr<PreparedTrainer> PrepareTrainer(const demorl::config::v1::RunConf
   PreparedTrainer prepared;
   prepared.environment = environment;
   ASSIGN_OR_RETURN(prepared.trainer, ModelTrainer::Create(options));
-  if (checkpoints != nullptr) {
-    RETURN_IF_ERROR(RestoreNewest(*checkpoints, &prepared, metrics));
-  }
+  RETURN_IF_ERROR(RestoreNewest(checkpoints, &prepared));
   return prepared;
 }
 
@@ -314,19 +301,9 @@ bool TrainerLoop::PublishIfNeeded(absl::Time deadline) {
 }
 
 absl::StatusOr<std::string> TrainerLoop::WriteCheckpoint() {
-  if (parts_.checkpoints == nullptr) {
-    return std::string();
-  }
-  const absl::StatusOr<std::filesystem::path> folder = parts_.checkpoints->Write(
+  return parts_.checkpoints->Write(
       trainee_.trainer->num_trainings(),
       {{kStateFile, trainee_.trainer->SaveState()}, {kProgressFile, EncodeProgress(trainee_.progress)}});
-  if (!folder.ok()) {
-    parts_.metrics->checkpoint_failures.Increment();
-    spdlog::error("checkpoint failed: {}", folder.status().ToString());
-    return folder.status();
-  }
-  parts_.metrics->checkpoints.Increment();
-  return folder->string();
 }
 
 void TrainerLoop::DescribeWaiting() {

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/base/checkpoint_store.h"
+#include "common/rpc/service_checkpoints.h"
 #include "common/rpc/worker_loop.h"
 #include "common/tensor/environment_spec.h"
 #include "common/tracing/trace_log.h"
@@ -39,12 +39,11 @@ struct PreparedTrainer {
 };
 
 // Makes the trainer for an environment and continues from the newest good checkpoint, if there is one.
-// INVALID_ARGUMENT for a checkpoint of other shapes, DATA_LOSS if all are damaged. `checkpoints` may be null.
+// INVALID_ARGUMENT for a checkpoint of other shapes, DATA_LOSS if all are damaged.
 absl::StatusOr<PreparedTrainer> PrepareTrainer(const demorl::config::v1::RunConfig& config,
                                                const EnvironmentSpec& environment, bool learn_termination,
                                                std::function<bool()> should_stop,
-                                               const CheckpointStore* checkpoints,
-                                               ModelTrainerMetrics* metrics);
+                                               const ServiceCheckpoints& checkpoints);
 
 // The training thread: mirrors D_ENV, trains when due, publishes the result and writes a checkpoint. A pause
 // comes between two trainings; rows stay in replay meanwhile. A checkpoint is written after a training that
@@ -65,8 +64,7 @@ class TrainerLoop final : public WorkerLoop {
         publish;
     // What all snapshots share.
     std::function<demorl::snapshot::v1::SnapshotMetadata(const EnvironmentSpec& environment)> make_metadata;
-    // May be null: no checkpoints.
-    std::unique_ptr<CheckpointStore> checkpoints;
+    const ServiceCheckpoints* checkpoints = nullptr;
     ModelTrainerMetrics* metrics = nullptr;
     // May be null.
     TraceLog* trace_log = nullptr;

@@ -1,5 +1,6 @@
 #include "services/sac_learner/learner_loop.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -22,23 +23,12 @@ constexpr char kStateFile[] = "sac_learner.state";
 constexpr char kRowsFile[] = "environment_rows";
 constexpr char kDynamicsFile[] = "dynamics_version";
 
-absl::Status RestoreNewest(const CheckpointStore& store, PreparedLearner* prepared,
-                           SacLearnerMetrics* metrics) {
-  const absl::StatusOr<LoadedCheckpoint> checkpoint = store.LoadNewest();
-  if (absl::IsNotFound(checkpoint.status())) {
+absl::Status RestoreNewest(const ServiceCheckpoints& checkpoints, PreparedLearner* prepared) {
+  ASSIGN_OR_RETURN(const std::optional<LoadedCheckpoint> checkpoint, checkpoints.LoadNewest({kStateFile}));
+  if (!checkpoint.has_value()) {
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(checkpoint.status());
-  for (const std::string& reason : checkpoint->skipped) {
-    metrics->damaged_checkpoints.Increment();
-    spdlog::warn("passed over a checkpoint: {}", reason);
-  }
-  const auto state = checkpoint->files.find(kStateFile);
-  if (state == checkpoint->files.end()) {
-    return absl::InvalidArgumentError(absl::StrCat("checkpoint ", checkpoint->step, " has no file ",
-                                                   kStateFile, "; it is not a SAC learner's"));
-  }
-  RETURN_IF_ERROR(prepared->learner->RestoreState(state->second));
+  RETURN_IF_ERROR(prepared->learner->RestoreState(checkpoint->files.at(kStateFile)));
   if (const auto rows = checkpoint->files.find(kRowsFile); rows != checkpoint->files.end()) {
     (void)absl::SimpleAtoi(rows->second, &prepared->environment_rows);
   }
@@ -53,8 +43,7 @@ absl::Status RestoreNewest(const CheckpointStore& store, PreparedLearner* prepar
 
 absl::StatusOr<PreparedLearner> PrepareLearner(const demorl::config::v1::RunConfig& config,
                                                const EnvironmentSpec& environment,
-                                               const CheckpointStore* checkpoints,
-                                               SacLearnerMetrics* metrics) {
+                                               const ServiceCheckpoints& checkpoints) {
   SacLearner::Options options;
   options.config = config.sac();
   options.observation_size = environment.observation_size;
@@ -64,9 +53,7 @@ absl::StatusOr<PreparedLearner> PrepareLearner(const demorl::config::v1::RunConf
   PreparedLearner prepared;
   prepared.environment = environment;
   ASSIGN_OR_RETURN(prepared.learner, SacLearner::Create(options));
-  if (checkpoints != nullptr) {
-    RETURN_IF_ERROR(RestoreNewest(*checkpoints, &prepared, metrics));
-  }
+  RETURN_IF_ERROR(RestoreNewest(checkpoints, &prepared));
   return prepared;
 }
 
@@ -223,20 +210,10 @@ void LearnerLoop::Offer() {
 }
 
 absl::StatusOr<std::string> LearnerLoop::WriteCheckpoint() {
-  if (parts_.checkpoints == nullptr) {
-    return std::string();
-  }
-  const absl::StatusOr<std::filesystem::path> folder = parts_.checkpoints->Write(
-      trainee_.learner->num_updates(), {{kStateFile, trainee_.learner->SaveState()},
-                                        {kRowsFile, absl::StrCat(trainee_.environment_rows)},
-                                        {kDynamicsFile, absl::StrCat(trainee_.dynamics_version)}});
-  if (!folder.ok()) {
-    parts_.metrics->checkpoint_failures.Increment();
-    spdlog::error("checkpoint failed: {}", folder.status().ToString());
-    return folder.status();
-  }
-  parts_.metrics->checkpoints.Increment();
-  return folder->string();
+  return parts_.checkpoints->Write(trainee_.learner->num_updates(),
+                                   {{kStateFile, trainee_.learner->SaveState()},
+                                    {kRowsFile, absl::StrCat(trainee_.environment_rows)},
+                                    {kDynamicsFile, absl::StrCat(trainee_.dynamics_version)}});
 }
 
 void LearnerLoop::AdaptShares(int64_t environment_rows) {

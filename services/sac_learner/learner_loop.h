@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/base/checkpoint_store.h"
+#include "common/rpc/service_checkpoints.h"
 #include "common/rpc/worker_loop.h"
 #include "common/tensor/environment_spec.h"
 #include "common/tracing/trace_log.h"
@@ -33,11 +33,10 @@ struct PreparedLearner {
 };
 
 // Makes the learner for an environment and continues from the newest good checkpoint, if there is one.
-// INVALID_ARGUMENT for a checkpoint of other shapes, DATA_LOSS if all are damaged. `checkpoints` may be null.
+// INVALID_ARGUMENT for a checkpoint of other shapes, DATA_LOSS if all are damaged.
 absl::StatusOr<PreparedLearner> PrepareLearner(const demorl::config::v1::RunConfig& config,
                                                const EnvironmentSpec& environment,
-                                               const CheckpointStore* checkpoints,
-                                               SacLearnerMetrics* metrics);
+                                               const ServiceCheckpoints& checkpoints);
 
 // The training thread: batch, update, and at their intervals a published snapshot and a checkpoint. A drain
 // ends training after the current update, writes a last checkpoint and publishes the last policy.
@@ -50,8 +49,7 @@ class LearnerLoop final : public WorkerLoop {
     std::function<absl::StatusOr<PreparedLearner>()> prepare;
     std::function<std::unique_ptr<BatchSampler>(const BatchSamplerOptions& options)> open_sampler;
     std::function<std::unique_ptr<SnapshotPublisher>(const EnvironmentSpec& environment)> make_publisher;
-    // May be null: no checkpoints.
-    std::unique_ptr<CheckpointStore> checkpoints;
+    const ServiceCheckpoints* checkpoints = nullptr;
     SacLearnerMetrics* metrics = nullptr;
     // May be null.
     TraceLog* trace_log = nullptr;

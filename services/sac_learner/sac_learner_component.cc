@@ -1,6 +1,5 @@
 #include "services/sac_learner/sac_learner_component.h"
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -34,6 +33,7 @@ class SacLearnerComponent final : public WorkerLoopComponent {
   explicit SacLearnerComponent(const ServiceContext& context)
       : context_(context),
         metrics_(*context.metrics),
+        checkpoints_(context.data_dir, kCheckpointsKept, metrics_.checkpoints),
         replay_(context.replay, context.config.run_id()),
         snapshots_(context.snapshot, context.config.run_id()) {}
 
@@ -41,18 +41,13 @@ class SacLearnerComponent final : public WorkerLoopComponent {
 
   // Everything that can be wrong with configuration and checkpoints, where the environment is known.
   absl::Status Initialise() {
-    std::unique_ptr<CheckpointStore> store;
-    if (!context_.data_dir.empty()) {
-      store = std::make_unique<CheckpointStore>(std::filesystem::path(context_.data_dir) / "checkpoints",
-                                                kCheckpointsKept);
-    }
     const absl::StatusOr<EnvironmentSpec> native = GetEnvironmentSpec(context_.config.environment());
     if (native.ok()) {
-      ASSIGN_OR_RETURN(prepared_, PrepareLearner(context_.config, *native, store.get(), &metrics_));
+      ASSIGN_OR_RETURN(prepared_, PrepareLearner(context_.config, *native, checkpoints_));
     }
     LearnerLoop::Parts parts;
     parts.config = context_.config;
-    parts.prepare = [this, store = store.get()] { return Prepare(store); };
+    parts.prepare = [this] { return Prepare(); };
     parts.open_sampler = [this](const BatchSamplerOptions& options) { return replay_.OpenSampler(options); };
     parts.make_publisher = [this](const EnvironmentSpec& environment) {
       return std::make_unique<SnapshotPublisher>(
@@ -60,7 +55,7 @@ class SacLearnerComponent final : public WorkerLoopComponent {
                  absl::Time deadline) { return snapshots_.Publish(std::move(metadata), payload, deadline); },
           BaseMetadata(context_, environment), &metrics_, context_.trace_log);
     };
-    parts.checkpoints = std::move(store);
+    parts.checkpoints = &checkpoints_;
     parts.metrics = &metrics_;
     parts.trace_log = context_.trace_log;
     HostLoop(std::make_unique<LearnerLoop>(std::move(parts)));
@@ -70,18 +65,19 @@ class SacLearnerComponent final : public WorkerLoopComponent {
   absl::string_view name() const override { return "sac_learner"; }
 
  private:
-  absl::StatusOr<PreparedLearner> Prepare(const CheckpointStore* store) {
+  absl::StatusOr<PreparedLearner> Prepare() {
     if (prepared_.has_value()) {
       PreparedLearner prepared = *std::move(prepared_);
       prepared_.reset();
       return prepared;
     }
     ASSIGN_OR_RETURN(const EnvironmentSpec environment, replay_.GetEnvironment("env"));
-    return PrepareLearner(context_.config, environment, store, &metrics_);
+    return PrepareLearner(context_.config, environment, checkpoints_);
   }
 
   const ServiceContext context_;
   SacLearnerMetrics metrics_;
+  const ServiceCheckpoints checkpoints_;
   ReplayClient replay_;
   SnapshotClient snapshots_;
   std::optional<PreparedLearner> prepared_;

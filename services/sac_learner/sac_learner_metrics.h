@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/metrics/checkpoint_metrics.h"
 #include "common/metrics/metrics.h"
 
 namespace demorl {
@@ -17,11 +18,7 @@ struct SacLearnerMetrics {
                                             "Attempts to publish a snapshot that failed")),
         publish_superseded(metrics.GetCounter("demorl_sac_learner_publish_superseded_total",
                                               "Snapshots replaced by a newer one before they were sent")),
-        checkpoints(metrics.GetCounter("demorl_sac_learner_checkpoints_total", "Checkpoints written")),
-        checkpoint_failures(metrics.GetCounter("demorl_sac_learner_checkpoint_failures_total",
-                                               "Checkpoints that could not be written")),
-        damaged_checkpoints(metrics.GetCounter("demorl_sac_learner_damaged_checkpoints_total",
-                                               "Checkpoints passed over at start because they are damaged")),
+        checkpoints(metrics, "sac_learner"),
         update_s(metrics.GetHistogram("demorl_sac_learner_update_seconds", "Duration of an update",
                                       {0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 1})),
         batch_age_s(metrics.GetHistogram(
@@ -47,9 +44,7 @@ struct SacLearnerMetrics {
   Counter& publishes;
   Counter& publish_failures;
   Counter& publish_superseded;
-  Counter& checkpoints;
-  Counter& checkpoint_failures;
-  Counter& damaged_checkpoints;
+  CheckpointMetrics checkpoints;
   Histogram& update_s;
   Histogram& batch_age_s;
   Gauge& critic_loss;

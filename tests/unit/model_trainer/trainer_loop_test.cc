@@ -206,9 +206,8 @@ class TrainerLoopTest : public ::testing::Test {
   std::unique_ptr<TrainerLoop> MakeLoop() {
     TrainerLoop::Parts parts;
     parts.config = config_;
-    auto store = std::make_unique<CheckpointStore>(root_, 2);
-    parts.prepare = [this, store = store.get()](std::function<bool()> should_stop) {
-      return PrepareTrainer(config_, environment_, false, std::move(should_stop), store, &metrics_);
+    parts.prepare = [this](std::function<bool()> should_stop) {
+      return PrepareTrainer(config_, environment_, false, std::move(should_stop), checkpoints_);
     };
     parts.open_tail = [this](uint64_t position) { return table_.Open(position); };
     parts.rows_inserted = [this]() -> absl::StatusOr<int64_t> { return table_.rows(); };
@@ -220,7 +219,7 @@ class TrainerLoopTest : public ::testing::Test {
       metadata.set_kind(demorl::snapshot::v1::SNAPSHOT_KIND_DYNAMICS);
       return metadata;
     };
-    parts.checkpoints = std::move(store);
+    parts.checkpoints = &checkpoints_;
     parts.metrics = &metrics_;
     auto loop = std::make_unique<TrainerLoop>(std::move(parts));
     loop->Start();
@@ -236,6 +235,7 @@ class TrainerLoopTest : public ::testing::Test {
   FakeStore store_;
   std::unique_ptr<Metrics> registry_ = MakeLocalMetrics();
   ModelTrainerMetrics metrics_{*registry_};
+  const ServiceCheckpoints checkpoints_{root_.string(), 2, metrics_.checkpoints};
 };
 
 TEST_F(TrainerLoopTest, TrainsWhenDueAndPublishes) {
@@ -321,7 +321,7 @@ TEST_F(TrainerLoopTest, FallsBackFromADamagedCheckpoint) {
   }
   const auto loop = MakeLoop();
   EXPECT_EQ(store_.AwaitEntry(3).metadata.lineage().learner_step(), 2);  // trained again
-  EXPECT_EQ(metrics_.damaged_checkpoints.Value(), 1);
+  EXPECT_EQ(metrics_.checkpoints.damaged.Value(), 1);
   ASSERT_OK(loop->Drain(Soon()));
 }
 
@@ -338,7 +338,7 @@ TEST_F(TrainerLoopTest, DrainEndsATrainingThatIsUnderWay) {
   ASSERT_OK(loop->Drain(Soon()));
   EXPECT_LT(absl::Now(), give_up);
   EXPECT_EQ(store_.size(), 0);
-  EXPECT_EQ(metrics_.checkpoints.Value(), 1);
+  EXPECT_EQ(metrics_.checkpoints.written.Value(), 1);
 }
 
 TEST_F(TrainerLoopTest, IsUnhealthyAfterTrainingsThatAreNotFinite) {

@@ -179,20 +179,18 @@ class LearnerLoopTest : public ::testing::Test {
     environment_.environment_id = "Fake-v0";
     environment_.observation_size = 3;
     environment_.action_size = 1;
-    folder_ = std::filesystem::path(::testing::TempDir()) /
-              ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
   }
 
   std::unique_ptr<LearnerLoop> MakeLoop() {
     LearnerLoop::Parts parts;
     parts.config = config_;
-    parts.checkpoints = std::make_unique<CheckpointStore>(folder_, 3);
-    parts.prepare = [this, store = parts.checkpoints.get()]() -> absl::StatusOr<PreparedLearner> {
+    parts.checkpoints = &checkpoints_;
+    parts.prepare = [this]() -> absl::StatusOr<PreparedLearner> {
       if (preparations_to_fail_-- > 0) {
         return absl::UnavailableError("no actor yet");
       }
-      return PrepareLearner(config_, environment_, store, &metrics_);
+      return PrepareLearner(config_, environment_, checkpoints_);
     };
     parts.open_sampler = [this](const BatchSamplerOptions& options) { return replay_.Open(options); };
     parts.make_publisher = [this](const EnvironmentSpec& environment) {
@@ -215,9 +213,11 @@ class LearnerLoopTest : public ::testing::Test {
 
   demorl::config::v1::RunConfig config_;
   EnvironmentSpec environment_;
-  std::filesystem::path folder_;
+  const std::filesystem::path folder_ = std::filesystem::path(::testing::TempDir()) /
+                                        ::testing::UnitTest::GetInstance()->current_test_info()->name();
   std::unique_ptr<Metrics> registry_ = MakeLocalMetrics();
   SacLearnerMetrics metrics_{*registry_};
+  const ServiceCheckpoints checkpoints_{folder_.string(), 3, metrics_.checkpoints};
   FakeTraceLog trace_log_;
   FakeReplay replay_;
   FakeStore store_;
@@ -293,7 +293,7 @@ TEST_F(LearnerLoopTest, ARestartContinuesWhereTheLastOneDrained) {
     RunUpdates(7);
     EXPECT_OK(loop->Drain(absl::Now() + kPatience));
   }
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "0000000007" / "DONE"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "checkpoints" / "0000000007" / "DONE"));
   const auto loop = MakeLoop();
   loop->Start();
   RunUpdates(1);
@@ -308,15 +308,14 @@ TEST_F(LearnerLoopTest, ADamagedCheckpointFallsBackToTheOneBefore) {
     RunUpdates(23);
     EXPECT_OK(loop->Drain(absl::Now() + kPatience));
   }
-  ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(folder_ / "0000000023" / "sac_learner.state"));
+  ASSERT_OK_AND_ASSIGN(std::string bytes,
+                       ReadFile(folder_ / "checkpoints" / "0000000023" / "sac_learner.state"));
   bytes[bytes.size() / 2] ^= 1;
-  ASSERT_OK(WriteFileAtomically(folder_ / "0000000023" / "sac_learner.state", bytes));
-  const CheckpointStore store(folder_, 3);
-  ASSERT_OK_AND_ASSIGN(const PreparedLearner prepared,
-                       PrepareLearner(config_, environment_, &store, &metrics_));
+  ASSERT_OK(WriteFileAtomically(folder_ / "checkpoints" / "0000000023" / "sac_learner.state", bytes));
+  ASSERT_OK_AND_ASSIGN(const PreparedLearner prepared, PrepareLearner(config_, environment_, checkpoints_));
   EXPECT_EQ(prepared.learner->num_updates(), 20);
   EXPECT_EQ(prepared.environment_rows, 100);
-  EXPECT_EQ(metrics_.damaged_checkpoints.Value(), 1);
+  EXPECT_EQ(metrics_.checkpoints.damaged.Value(), 1);
 }
 
 TEST_F(LearnerLoopTest, ACheckpointOfOtherShapesStopsTheLearner) {
@@ -327,8 +326,7 @@ TEST_F(LearnerLoopTest, ACheckpointOfOtherShapesStopsTheLearner) {
     EXPECT_OK(loop->Drain(absl::Now() + kPatience));
   }
   environment_.observation_size = 4;
-  const CheckpointStore store(folder_, 3);
-  EXPECT_THAT(PrepareLearner(config_, environment_, &store, &metrics_),
+  EXPECT_THAT(PrepareLearner(config_, environment_, checkpoints_),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("needed: Float[8,")));
 }
 
@@ -373,7 +371,7 @@ TEST_F(LearnerLoopTest, AnotherRunsReplayMakesItUnhealthyAndItStillDrains) {
   EXPECT_EQ(loop->Status().state, ComponentState::kUnhealthy);
   EXPECT_THAT(loop->Status().detail, HasSubstr("run b, not a"));
   EXPECT_OK(loop->Drain(absl::Now() + kPatience));
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "0000000002" / "DONE"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "checkpoints" / "0000000002" / "DONE"));
 }
 
 TEST_F(LearnerLoopTest, WaitsForTheEnvironmentsSizes) {
@@ -417,7 +415,7 @@ TEST_F(LearnerLoopTest, DrainsWithinItsDeadlineWhenTheStoreIsAway) {
   EXPECT_THAT(loop->Drain(absl::Now() + absl::Milliseconds(300)),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("not published")));
   store_.set_open(true);
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "0000000003" / "DONE"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "checkpoints" / "0000000003" / "DONE"));
 }
 
 TEST(BatchSharesTest, TakesTheIntegerPartOfTheRatioAsMbpoDoes) {
