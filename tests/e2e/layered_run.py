@@ -3,18 +3,12 @@
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 
+from free_ports import free_port
 from support import BIN
 
 PORTS = ("address", "health_address", "metrics_address")
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class LayeredRun:

@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -18,6 +17,9 @@ import grpc
 
 from container import ROOT, Container, image_name, inspect, version
 
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+from free_ports import free_port  # noqa: E402  (needs the path above)
+
 SIZE_LIMITS_MB = {"replay": 120, "actor": 150}
 SERVICES = ("replay", "snapshot", "actor", "model-trainer", "mpc-rollout", "sac-learner")
 COMPUTE = ("model-trainer", "mpc-rollout", "sac-learner")
@@ -26,16 +28,6 @@ CACHE = pathlib.Path(os.environ.get("DEMORL_CACHE_DIR", pathlib.Path.home() / ".
 SCHEMAS = CACHE / "cyclonedx-11.12.0/cyclonedx/schema/_res"
 SERVING = b"\x08\x01"
 PATIENCE_S = 60
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def health(address, service):
@@ -164,7 +156,7 @@ class ServiceCase(ImageCase):
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             folder.chmod(0o755)
-            port, health_port, snapshot_port = free_ports(3)
+            port, health_port, snapshot_port = (free_port() for _ in range(3))
             run_config(folder, self.target.replace("-", "_"), port, health_port, snapshot_port)
             if self.target == "sac-learner":  # publishes its last policy before it ends
                 snapshot = Container("snapshot")

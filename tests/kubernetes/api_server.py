@@ -3,19 +3,16 @@
 import json
 import pathlib
 import secrets
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 import chart
-from chart import TOOLS, run
+from chart import ROOT, TOOLS, run
 
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+from free_ports import free_port  # noqa: E402  (needs the path above)
 
 
 class ApiServer:

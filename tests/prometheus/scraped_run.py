@@ -1,12 +1,8 @@
 """Runs of `demorl up` whose services a real Prometheus scrapes once a second. Standard library only."""
 
-import contextlib
 import json
 import math
-import pathlib
-import random
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -18,21 +14,12 @@ import urllib.request
 import monitoring
 
 sys.path.insert(0, str(monitoring.ROOT / "tests" / "e2e"))
+from free_ports import free_port  # noqa: E402
 from support import BIN, RunTest, service_pids, wait_until  # noqa: E402
 
 SIMULATED = ["replay", "snapshot", "sac_learner", "model_trainer", "mpc_rollout", "actor"]
 ON_ROBOT = ["replay", "snapshot", "sac_learner", "leg_gateway"]
 ROBOT_CONFIG = BIN.parent / "share" / "demorl" / "robots" / "leg_emulated.textproto"
-
-
-def free_port():
-    """A port that nobody has, and that the kernel gives to nobody who asks for any."""
-    first_given = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.randrange(10000, first_given)
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return port
 
 
 def metrics_of(address):
