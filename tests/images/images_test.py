@@ -15,7 +15,7 @@ import unittest
 
 import grpc
 
-from container import ROOT, Container, image_name, inspect, version
+from container import ROOT, Container, buildah, image_name, inspect, version
 
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 from free_ports import free_port  # noqa: E402  (needs the path above)
@@ -87,6 +87,10 @@ class ImageCase:
         self.assertEqual(labels["org.opencontainers.image.created"], re.sub(r"\.\d+", "", inspected["created"]))
         self.assertEqual(config["User"], "65532:65532")
         self.assertEqual(config["Entrypoint"], [f"/usr/bin/{self.program}"])
+
+    def test_it_does_not_say_of_which_steps_it_was_made(self):
+        """They have other digests when they are made again, and the image should not."""
+        self.assertFalse(json.loads(buildah("inspect", "--type", "image", self.image))["ImageAnnotations"])
 
     def test_it_is_no_larger_than_promised(self):
         size = sum(path.lstat().st_size for path in self.files if path.is_file() and not path.is_symlink()) / 1e6
