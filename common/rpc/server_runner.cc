@@ -21,6 +21,7 @@
 #include "common/rpc/grpc_settings.h"
 #include "common/rpc/health_server.h"
 #include "common/rpc/open_streams.h"
+#include "common/rpc/security/gated_service.h"
 #include "common/rpc/server_limits.h"
 #include "common/rpc/service_manager.h"
 #include "common/rpc/state_metrics.h"
@@ -130,11 +131,13 @@ class ServerRunnerImpl final : public ServerRunner {
     ApplyLimits(options_.limits, builder);
     AllowOpenFiles(options_.limits.max_connections());
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+    std::shared_ptr<CallGate> gate;
     if (!options_.address.empty()) {
-      ASSIGN_OR_RETURN(ServerSecurity security, Security());
+      ASSIGN_OR_RETURN(const ServerSecurity security, Security());
       builder.AddListeningPort(options_.address, security.credentials, &port_);
-      if (security.interceptor != nullptr) {
-        interceptors.push_back(std::move(security.interceptor));
+      gate = security.gate;
+      if (gate != nullptr) {
+        interceptors.push_back(MakeBuiltInGate(gate));
       }
     }
     if (options_.metrics != nullptr) {
@@ -146,10 +149,11 @@ class ServerRunnerImpl final : public ServerRunner {
     }
     interceptors.push_back(open_streams_.MakeInterceptorFactory());
     builder.experimental().SetInterceptorCreators(std::move(interceptors));
-    for (grpc::Service* service : component_.rpc_services()) {
-      builder.RegisterService(service);
+    std::vector<grpc::Service*> services = component_.rpc_services();
+    services.push_back(control_->rpc_service());
+    for (grpc::Service* service : services) {
+      builder.RegisterService(gate == nullptr ? service : BehindGate(*service, gate));
     }
-    builder.RegisterService(control_->rpc_service());
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       return absl::UnavailableError(
@@ -159,11 +163,14 @@ class ServerRunnerImpl final : public ServerRunner {
     return absl::OkStatus();
   }
 
+  grpc::Service* BehindGate(grpc::Service& service, const std::shared_ptr<CallGate>& gate) {
+    gated_services_.push_back(std::make_unique<GatedService>(service, gate));
+    return gated_services_.back().get();
+  }
+
   absl::StatusOr<ServerSecurity> Security() {
     if (options_.security == nullptr) {
-      ServerSecurity plain;
-      plain.credentials = grpc::InsecureServerCredentials();
-      return plain;
+      return ServerSecurity{.credentials = grpc::InsecureServerCredentials(), .gate = nullptr};
     }
     return options_.security->ForServer(options_.address, options_.limits.max_calls_per_second(),
                                         options_.metrics);
@@ -235,6 +242,7 @@ class ServerRunnerImpl final : public ServerRunner {
   StopSource stop_;
   const std::unique_ptr<ControlService> control_;
   OpenStreams open_streams_;
+  std::vector<std::unique_ptr<GatedService>> gated_services_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   std::unique_ptr<HealthServer> health_server_;

@@ -29,20 +29,6 @@ std::optional<absl::string_view> Authorization(const grpc::ServerContextBase& ca
   return ToView(found->second);
 }
 
-// Nothing where nobody is asked who they are.
-std::optional<absl::StatusOr<Peer>> PeerOfCall(AccessControl* access, const grpc::ServerContextBase& call,
-                                               std::optional<absl::string_view> authorization) {
-  if (access == nullptr) {
-    return std::nullopt;
-  }
-  const std::shared_ptr<const grpc::AuthContext> connection = call.auth_context();
-  if (connection == nullptr ||
-      connection->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME).empty()) {
-    return std::nullopt;
-  }
-  return access->Identify(*connection, authorization);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AccessControl>> AccessControl::Create(const SecurityConfig& security) {
@@ -64,6 +50,10 @@ absl::StatusOr<Peer> AccessControl::Identify(const grpc::AuthContext& connection
                                              std::optional<absl::string_view> authorization) {
   const std::vector<grpc::string_ref> pem = connection.FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
   return pem.empty() ? PeerOfToken(authorization) : PeerOfCertificate(ToView(pem.front()));
+}
+
+absl::StatusOr<Peer> AccessControl::PeerOfCall(const grpc::ServerContextBase& call) {
+  return Identify(*call.auth_context(), Authorization(call));
 }
 
 absl::StatusOr<Peer> AccessControl::PeerOfCertificate(absl::string_view pem) {
@@ -121,16 +111,26 @@ absl::Status ObjectAccess::Check(absl::string_view object) const {
   return CheckMayUse(**peer_, method_, object);
 }
 
+bool IsWithinProcess(const grpc::ServerContextBase& call) {
+  const std::shared_ptr<const grpc::AuthContext> connection = call.auth_context();
+  return connection == nullptr ||
+         connection->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME).empty();
+}
+
 absl::Status CheckKnown(AccessControl* access, const grpc::ServerContextBase& call,
                         std::optional<absl::string_view> authorization) {
-  const std::optional<absl::StatusOr<Peer>> peer = PeerOfCall(access, call, authorization);
-  return peer.has_value() ? peer->status() : absl::OkStatus();
+  if (access == nullptr || IsWithinProcess(call)) {
+    return absl::OkStatus();
+  }
+  return access->Identify(*call.auth_context(), authorization).status();
 }
 
 ObjectAccess AccessOfCall(AccessControl* access, const grpc::ServerContextBase& call,
                           absl::string_view method) {
-  std::optional<absl::StatusOr<Peer>> peer = PeerOfCall(access, call, Authorization(call));
-  return peer.has_value() ? ObjectAccess(*std::move(peer), method) : ObjectAccess();
+  if (access == nullptr || IsWithinProcess(call)) {
+    return ObjectAccess();
+  }
+  return ObjectAccess(access->PeerOfCall(call), method);
 }
 
 }  // namespace demorl

@@ -52,6 +52,9 @@ class AccessControl {
   absl::StatusOr<Peer> Identify(const grpc::AuthContext& connection,
                                 std::optional<absl::string_view> authorization);
 
+  // The same for a call that has come over a connection.
+  absl::StatusOr<Peer> PeerOfCall(const grpc::ServerContextBase& call);
+
   bool takes_tokens() const { return tokens_ != nullptr; }
 
   // What the names of a certificate say: one role. UNAUTHENTICATED with what was found.
@@ -76,6 +79,9 @@ class AccessControl {
   int64_t peers_generation_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::string, absl::StatusOr<Peer>, std::less<>> peers_ ABSL_GUARDED_BY(mutex_);
 };
+
+// Of a call that came over no connection.
+bool IsWithinProcess(const grpc::ServerContextBase& call);
 
 // OK if the peer of a call could begin it now, and always where `access` is null and for calls within the
 // process. UNAUTHENTICATED with the reason.

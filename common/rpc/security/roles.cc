@@ -34,27 +34,26 @@ std::vector<MethodRule> MakeRules() {
   constexpr Role kTrainer = Role::kModelTrainer, kPlanner = Role::kMpcRollout, kLearner = Role::kSacLearner,
                  kActor = Role::kActor, kGateway = Role::kGateway, kEvaluator = Role::kEvaluator,
                  kViewer = Role::kViewer;
-  const std::vector<Grant> watchers = {{kEvaluator}, {kViewer}};
-  const std::vector<Grant> readers_of_tables = {{kTrainer}, {kPlanner}, {kLearner}, {kEvaluator}, {kViewer}};
-  const std::vector<Grant> readers_of_snapshots = {
-      {kPlanner}, {kActor, {"policy"}}, {kGateway, {"policy"}}, {kEvaluator, {"policy"}}, {kViewer}};
   return {
       {"demorl.replay.v1.ReplayService/Append",
        {{kActor, {"env"}}, {kGateway, {"env"}}, {kPlanner, {"mpc"}}}},
       {"demorl.replay.v1.ReplayService/Sample", {{kLearner}, {kPlanner, {"env"}}}},
       {"demorl.replay.v1.ReplayService/Tail", {{kTrainer, {"env"}}, {kViewer}}},
-      {"demorl.replay.v1.ReplayService/UpdatePriorities", {{kLearner}}},
+      {"demorl.replay.v1.ReplayService/UpdatePriorities", {}},
       {"demorl.replay.v1.ReplayService/Purge", {}},
       {"demorl.replay.v1.ReplayService/ClaimRound", {{kPlanner}}},
-      {"demorl.replay.v1.ReplayService/ListTables", readers_of_tables},
-      {"demorl.replay.v1.ReplayService/GetTable", readers_of_tables},
-      {"demorl.replay.v1.ReplayService/Audit", watchers},
+      {"demorl.replay.v1.ReplayService/ListTables", {{kViewer}}},
+      {"demorl.replay.v1.ReplayService/GetTable",
+       {{kTrainer}, {kPlanner}, {kLearner}, {kEvaluator}, {kViewer}}},
+      {"demorl.replay.v1.ReplayService/Audit", {{kViewer}}},
       {"demorl.replay.v1.ReplayService/CreateCheckpoint", {}},
       {"demorl.snapshot.v1.SnapshotService/Publish",
        {{kLearner, {"policy", "value"}}, {kTrainer, {"dynamics"}}}},
-      {"demorl.snapshot.v1.SnapshotService/Watch", readers_of_snapshots},
-      {"demorl.snapshot.v1.SnapshotService/Get", readers_of_snapshots},
-      {"demorl.snapshot.v1.SnapshotService/List", watchers},
+      {"demorl.snapshot.v1.SnapshotService/Watch",
+       {{kPlanner}, {kActor, {"policy"}}, {kGateway, {"policy"}}, {kViewer}}},
+      {"demorl.snapshot.v1.SnapshotService/Get", {{kPlanner}, {kActor, {"policy"}}, {kViewer}}},
+      // Who publishes asks whether a publication came about whose answer was lost.
+      {"demorl.snapshot.v1.SnapshotService/List", {{kLearner}, {kTrainer}, {kViewer}}},
       {"demorl.snapshot.v1.SnapshotService/Pin", {}},
       {"demorl.snapshot.v1.SnapshotService/Unpin", {}},
       {"demorl.planning.v1.PlanningService/Plan", {{kActor}}},
@@ -67,8 +66,8 @@ std::vector<MethodRule> MakeRules() {
       {"demorl.gateway.v1.GatewayService/ClearFault", {}},
       {"demorl.gateway.v1.GatewayService/Jog", {}},
       {"demorl.gateway.v1.GatewayService/Intervene", {}},
-      {"demorl.gateway.v1.GatewayService/WatchState", watchers},
-      {"demorl.control.v1.ControlService/GetStatus", watchers},
+      {"demorl.gateway.v1.GatewayService/WatchState", {{kViewer}}},
+      {"demorl.control.v1.ControlService/GetStatus", {{kEvaluator}, {kViewer}}},
       {"demorl.control.v1.ControlService/Pause", {}},
       {"demorl.control.v1.ControlService/Resume", {}},
       {"demorl.control.v1.ControlService/Checkpoint", {}},
@@ -76,8 +75,8 @@ std::vector<MethodRule> MakeRules() {
       {"grpc.health.v1.Health/Check", All()},
       {"grpc.health.v1.Health/Watch", All()},
       // Newer tools ask for v1 first, which gRPC 1.51 does not have, and then for this one.
-      {"grpc.reflection.v1.ServerReflection/ServerReflectionInfo", watchers},
-      {"grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", watchers},
+      {"grpc.reflection.v1.ServerReflection/ServerReflectionInfo", {{kViewer}}},
+      {"grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", {{kViewer}}},
   };
 }
 

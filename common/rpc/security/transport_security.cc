@@ -9,9 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "common/base/file_io.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/security/call_gate.h"
 #include "common/rpc/security/certificate.h"
-#include "common/rpc/security/plain_text_gate.h"
 #include "common/rpc/security/tls_version.h"
 #include "common/rpc/security/token_credentials.h"
 #include "grpcpp/security/tls_certificate_verifier.h"
@@ -140,12 +138,13 @@ absl::StatusOr<ServerSecurity> TransportSecurity::ForServer(const std::string& a
                                                             double max_calls_per_second, Metrics* metrics) {
   ServerSecurity server;
   if (access_ != nullptr) {
-    ASSIGN_OR_RETURN(server.credentials, TlsServerCredentials(max_calls_per_second, metrics));
+    ASSIGN_OR_RETURN(server.credentials, TlsServerCredentials());
+    server.gate = std::make_shared<CallGate>(access_, max_calls_per_second, metrics);
     return server;
   }
+  server.credentials = grpc::InsecureServerCredentials();
   if (IsLoopback(address)) {
     // All services of a machine have one address there.
-    server.credentials = grpc::InsecureServerCredentials();
     return server;
   }
   if (!security_.allow_plain_text()) {
@@ -158,14 +157,11 @@ absl::StatusOr<ServerSecurity> TransportSecurity::ForServer(const std::string& a
   spdlog::warn(
       "PLAIN TEXT on {}: anybody who reaches this port may do everything (security.allow_plain_text)",
       address);
-  PlainTextGate gate = MakePlainTextGate(max_calls_per_second, metrics);
-  server.credentials = std::move(gate.credentials);
-  server.interceptor = std::move(gate.interceptor);
+  server.gate = std::make_shared<CallGate>(nullptr, max_calls_per_second, metrics);
   return server;
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::TlsServerCredentials(
-    double max_calls_per_second, Metrics* metrics) {
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::TlsServerCredentials() const {
   if (certificate_ == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat(security_.tls_dir(), " holds no tls.crt and tls.key; a server must have both"));
@@ -179,9 +175,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TransportSecurity::TlsS
   // Makes gRPC log why a client's certificate was refused. We read revocation lists ourselves: theirs are
   // never read again, and only end handshakes.
   options.set_crl_directory(security_.tls_dir());
-  std::shared_ptr<grpc::ServerCredentials> credentials = tls::TlsServerCredentials(options);
-  credentials->SetAuthMetadataProcessor(std::make_shared<CallGate>(access_, max_calls_per_second, metrics));
-  return credentials;
+  return tls::TlsServerCredentials(options);
 }
 
 SecurityConfig SecurityOfService(const SecurityConfig& security, const std::string& service) {

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/security/access_control.h"
+#include "common/rpc/security/call_gate.h"
 #include "common/rpc/security/own_certificate.h"
 #include "common/rpc/security/refused_handshake.h"
 #include "demorl/config/v1/security.pb.h"
@@ -13,15 +14,14 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/security/tls_certificate_provider.h"
 #include "grpcpp/support/client_interceptor.h"
-#include "grpcpp/support/server_interceptor.h"
 
 namespace demorl {
 
 // What a server is built with.
 struct ServerSecurity {
   std::shared_ptr<grpc::ServerCredentials> credentials;
-  // May be null.
-  std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> interceptor;
+  // What its calls must pass (gated_service.h); null for any.
+  std::shared_ptr<CallGate> gate;
 };
 
 // How one process proves who it is and whom it believes, made once from SecurityConfig: mutual TLS 1.3 where
@@ -54,8 +54,7 @@ class TransportSecurity {
   explicit TransportSecurity(const demorl::config::v1::SecurityConfig& security) : security_(security) {}
 
   absl::Status LoadTls();
-  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsServerCredentials(double max_calls_per_second,
-                                                                                Metrics* metrics);
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsServerCredentials() const;
 
   const demorl::config::v1::SecurityConfig security_;
   // All null for plain text.

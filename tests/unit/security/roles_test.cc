@@ -11,11 +11,11 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "demorl/control/v1/control_service.pb.h"
-#include "demorl/evaluation/v1/evaluation_service.pb.h"
-#include "demorl/gateway/v1/gateway_service.pb.h"
-#include "demorl/planning/v1/planning_service.pb.h"
-#include "demorl/replay/v1/replay_service.pb.h"
-#include "demorl/snapshot/v1/snapshot_service.pb.h"
+#include "demorl/evaluation/v1/evaluation_service.grpc.pb.h"
+#include "demorl/gateway/v1/gateway_service.grpc.pb.h"
+#include "demorl/planning/v1/planning_service.grpc.pb.h"
+#include "demorl/replay/v1/replay_service.grpc.pb.h"
+#include "demorl/snapshot/v1/snapshot_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/descriptor.h"
 #include "tests/testing/secure_server.h"
@@ -171,12 +171,23 @@ TEST(RolesTest, APeerIsARoleAndANameThatMayHaveSlashes) {
 using RolesOverTlsTest = SecureServerTest;
 
 // No handler is behind most methods here: who is let in hears UNIMPLEMENTED, or the handler's own answer.
+struct AllServices {
+  replay::v1::ReplayService::CallbackService replay;
+  snapshot::v1::SnapshotService::CallbackService snapshot;
+  planning::v1::PlanningService::CallbackService planning;
+  evaluation::v1::EvaluationService::CallbackService evaluation;
+  gateway::v1::GatewayService::CallbackService gateway;
+
+  std::vector<grpc::Service*> List() { return {&replay, &snapshot, &planning, &evaluation, &gateway}; }
+};
+
 TEST_F(RolesOverTlsTest, EveryCellOfTheTableHolds) {
   // It would end the server; the others wait.
   const std::set<std::string> kNeverEnding = {"demorl.control.v1.ControlService/Drain",
                                               "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
                                               "grpc.health.v1.Health/Watch"};
-  StartServer();
+  AllServices services;
+  StartServer(services.List());
   for (int i = 0; i < kNumRoles; ++i) {
     const Role role = static_cast<Role>(i);
     const auto channel = Dial(ClientOfRole(absl::StrCat(RoleName(role), "/x")));
@@ -195,6 +206,7 @@ TEST_F(RolesOverTlsTest, EveryCellOfTheTableHolds) {
       }
     }
   }
+  runner_.reset();  // before the services
 }
 
 }  // namespace

@@ -6,9 +6,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <string>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/rpc/security/call_gate.h"
 #include "common/rpc/security/call_rates.h"
-#include "common/rpc/security/plain_text_gate.h"
 #include "gmock/gmock.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
@@ -121,13 +125,6 @@ class PlainTextLimitsTest : public ServerLimitsTest {
     limits_.set_max_calls_per_second(0.01);
     listen_address_ = "0.0.0.0:0";
   }
-  // Calls of Pause that have reached the server's handlers.
-  double Begun() {
-    return metrics_
-        ->GetCounter("grpc_server_started_total", "Calls that have begun",
-                     {{"grpc_service", "demorl.control.v1.ControlService"}, {"grpc_method", "Pause"}})
-        .Value();
-  }
   // Over a connection of its own.
   std::shared_ptr<grpc::Channel> Fresh() { return FreshChannel(grpc::InsecureChannelCredentials()); }
 };
@@ -145,13 +142,42 @@ TEST_F(PlainTextLimitsTest, TheCallsOfOneAddressAreBoundedOverAllItsConnections)
   EXPECT_OK(Pause(runner_->InProcessChannel()));
 }
 
-TEST_F(PlainTextLimitsTest, ARefusedCallDoesNotReachItsHandler) {
+// One of HTTP/2.
+std::string Frame(char type, char flags, char stream, const std::string& payload) {
+  const auto size = static_cast<uint32_t>(payload.size());
+  return absl::StrCat(absl::string_view("\0", 1),
+                      std::string{static_cast<char>(size >> 8), static_cast<char>(size)},
+                      std::string{type, flags, 0, 0, 0, stream}, payload);
+}
+
+// Of HPACK, as a literal that is not indexed.
+std::string Header(const std::string& name, const std::string& value) {
+  return absl::StrCat(absl::string_view("\0", 1), std::string{static_cast<char>(name.size())}, name,
+                      std::string{static_cast<char>(value.size())}, value);
+}
+
+// CVE-2023-1428: no client of gRPC sends it, and gRPC 1.51 cannot show it to an AuthMetadataProcessor.
+TEST_F(PlainTextLimitsTest, AHeaderOfGrpcsOwnLoadBalancersEndsNoServer) {
   StartServer();
-  const auto channel = Fresh();
-  EXPECT_THAT(Until(kExhausted, [&] { return Pause(channel); }), StatusIs(kExhausted, _));
-  const double begun = Begun();
-  EXPECT_THAT(Pause(channel), StatusIs(kExhausted, _));
-  EXPECT_EQ(Begun(), begun);
+  const std::string headers =
+      absl::StrCat(Header(":method", "POST"), Header(":scheme", "http"),
+                   Header(":path", "/demorl.control.v1.ControlService/GetStatus"), Header("te", "trailers"),
+                   Header("content-type", "application/grpc"), Header("grpclb_client_stats", "x"));
+  constexpr char kSettings = 4, kHeaders = 1, kEndHeaders = 4, kData = 0, kEndStream = 1;
+  const std::string request = absl::StrCat("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Frame(kSettings, 0, 0, ""),
+                                           Frame(kHeaders, kEndHeaders, 1, headers),
+                                           Frame(kData, kEndStream, 1, std::string(5, '\0')));
+  const int connection = Connect();
+  ASSERT_EQ(::send(connection, request.data(), request.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char bytes[4096];
+  for (ssize_t n = 0; answer.find("grpc-status") == std::string::npos &&
+                      (n = ::recv(connection, bytes, sizeof(bytes), 0)) > 0;) {
+    answer.append(bytes, static_cast<size_t>(n));
+  }
+  ::close(connection);
+  EXPECT_THAT(answer, HasSubstr("grpc-status"));
 }
 
 TEST_F(PlainTextLimitsTest, OnLoopbackAloneWhereAllHaveOneAddressTheyAreNot) {

@@ -11,6 +11,7 @@
 #include "common/rpc/security/file_watch.h"
 #include "common/rpc/security/revocation_lists.h"
 #include "common/rpc/security/token_credentials.h"
+#include "demorl/gateway/v1/gateway_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "grpcpp/create_channel.h"
 #include "tests/testing/secure_server.h"
@@ -67,6 +68,50 @@ TEST_F(TransportSecurityTest, ARoleMayWhatItIsGrantedAndNoMore) {
   const auto lead = Dial(ClientOfRole("operator"));
   EXPECT_OK(GetStatus(lead));
   EXPECT_OK(Pause(lead));
+}
+
+// Counts what reaches it, by kinds of methods.
+class Handlers final : public gateway::v1::GatewayService::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* Arm(grpc::CallbackServerContext* context, const gateway::v1::ArmRequest*,
+                                gateway::v1::ArmResponse*) override {
+    ++calls;
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+  grpc::ServerWriteReactor<gateway::v1::WatchStateResponse>* WatchState(
+      grpc::CallbackServerContext*, const gateway::v1::WatchStateRequest*) override {
+    ++calls;
+    return nullptr;
+  }
+  std::atomic<int> calls{0};
+};
+
+TEST_F(TransportSecurityTest, ACallThatIsRefusedDoesNotReachItsHandler) {
+  Handlers handlers;
+  StartServer({&handlers});
+  const auto arm = [&](const std::string& role) {
+    grpc::ClientContext context;
+    gateway::v1::ArmResponse response;
+    return FromGrpcStatus(
+        gateway::v1::GatewayService::NewStub(Dial(ClientOfRole(role)))->Arm(&context, {}, &response));
+  };
+  const auto watch = [&](const std::string& role) {
+    const auto stub = gateway::v1::GatewayService::NewStub(Dial(ClientOfRole(role)));
+    grpc::ClientContext context;
+    const auto stream = stub->WatchState(&context, {});
+    gateway::v1::WatchStateResponse response;
+    EXPECT_FALSE(stream->Read(&response));
+    return FromGrpcStatus(stream->Finish());
+  };
+  EXPECT_THAT(arm("viewer"), StatusIs(kPermissionDenied, HasSubstr("viewer may not call")));
+  EXPECT_THAT(watch("actor"), StatusIs(kPermissionDenied, HasSubstr("actor may not call")));
+  EXPECT_EQ(handlers.calls, 0);
+  EXPECT_OK(arm("operator"));
+  EXPECT_THAT(watch("viewer"), StatusIs(absl::StatusCode::kUnimplemented, _));
+  EXPECT_EQ(handlers.calls, 2);
+  runner_.reset();  // before the handlers
 }
 
 TEST_F(TransportSecurityTest, ACallWithinTheProcessIsNotRestricted) {
