@@ -1,9 +1,8 @@
 #pragma once
 
-#include <limits>
-
 #include "common/metrics/applied_metrics.h"
 #include "common/metrics/metrics.h"
+#include "common/metrics/unset_gauge.h"
 
 namespace demorl {
 
@@ -22,17 +21,14 @@ struct ActorMetrics {
                                                "Bytes of torn or damaged records found in the spool")),
         evaluations(metrics.GetCounter("demorl_actor_evaluations_total", "Evaluations answered")),
         policy_applied(metrics, "demorl_actor_policy", "policy"),
-        evaluation_return(
-            metrics.GetGauge("demorl_actor_evaluation_return",
-                             "Mean return of the last evaluation answered; NaN before the first")),
+        evaluation_return(GetUnsetGauge(metrics, "demorl_actor_evaluation_return",
+                                        "Mean return of the last evaluation answered")),
         policy_version(metrics.GetGauge("demorl_actor_policy_version", "Version of the policy in use")),
         policy_lag(metrics.GetGauge("demorl_actor_policy_lag_versions",
                                     "Newest policy version seen minus the one in use")),
-        last_return(metrics.GetGauge("demorl_actor_last_return",
-                                     "Mean return of the last 10 finished training episodes")),
-        spool_bytes(metrics.GetGauge("demorl_actor_spool_bytes", "Bytes in the spool")) {
-    evaluation_return.Set(std::numeric_limits<double>::quiet_NaN());
-  }
+        last_return(GetUnsetGauge(metrics, "demorl_actor_last_return",
+                                  "Mean return of the last 10 finished training episodes")),
+        spool_bytes(metrics.GetGauge("demorl_actor_spool_bytes", "Bytes in the spool")) {}
 
   Counter& steps;
   Counter& episodes;

@@ -385,6 +385,7 @@ void CollectionLoop::Report() {
     if (last_returns_.size() > kNumReturns) {
       last_returns_.pop_front();
     }
+    metrics.last_return.Set(Mean(last_returns_));
   }
   metrics.steps.Increment(static_cast<double>(collector.num_steps() - reported_steps_));
   reported_steps_ = collector.num_steps();
@@ -393,7 +394,6 @@ void CollectionLoop::Report() {
   const double lag = static_cast<double>(seen_version_) - static_cast<double>(collector.policy_version());
   metrics.policy_version.Set(static_cast<double>(collector.policy_version()));
   metrics.policy_lag.Set(lag);
-  metrics.last_return.Set(Mean(last_returns_));
 
   const absl::Duration now = RealClock::Get().Now();
   absl::MutexLock lock(&mutex_);

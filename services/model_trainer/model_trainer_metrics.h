@@ -2,6 +2,7 @@
 
 #include "common/metrics/checkpoint_metrics.h"
 #include "common/metrics/metrics.h"
+#include "common/metrics/unset_gauge.h"
 
 namespace demorl {
 
@@ -22,10 +23,11 @@ struct ModelTrainerMetrics {
         training_s(metrics.GetHistogram("demorl_model_trainer_training_seconds", "Duration of a training",
                                         {0.1, 0.3, 1, 3, 10, 30, 100, 300})),
         rows(metrics.GetGauge("demorl_model_trainer_rows", "Rows of D_ENV in the mirror")),
-        training_loss(metrics.GetGauge("demorl_model_trainer_training_loss",
-                                       "Negative log-likelihood per member, mean of the last pass")),
-        holdout_error(metrics.GetGauge("demorl_model_trainer_holdout_error",
-                                       "Mean squared holdout error of the elites")),
+        training_loss(
+            GetUnsetGauge(metrics, "demorl_model_trainer_training_loss",
+                          "Negative log-likelihood per member, mean of the newest training's last pass")),
+        holdout_error(GetUnsetGauge(metrics, "demorl_model_trainer_holdout_error",
+                                    "Mean squared holdout error of the elites of the newest training")),
         dynamics_version(
             metrics.GetGauge("demorl_model_trainer_dynamics_version", "Newest dynamics version published")) {}
 

@@ -2,6 +2,7 @@
 
 #include "common/metrics/applied_metrics.h"
 #include "common/metrics/metrics.h"
+#include "common/metrics/unset_gauge.h"
 
 namespace demorl {
 
@@ -18,11 +19,11 @@ struct MpcRolloutMetrics {
         refused_snapshots(metrics.GetCounter("demorl_mpc_rollout_refused_snapshots_total",
                                              "Snapshots of other shapes, not finite, or of another schema")),
         horizon_steps(
-            metrics.GetGauge("demorl_mpc_rollout_horizon_steps", "Planning horizon of the last round")),
-        base_return(metrics.GetGauge("demorl_mpc_rollout_base_return",
-                                     "Mean predicted return of the last round's plans before improvement")),
-        plan_return(metrics.GetGauge("demorl_mpc_rollout_plan_return",
-                                     "Mean predicted return of the last round's plans")),
+            GetUnsetGauge(metrics, "demorl_mpc_rollout_horizon_steps", "Planning horizon of the last round")),
+        base_return(GetUnsetGauge(metrics, "demorl_mpc_rollout_base_return",
+                                  "Mean predicted return of the last round's plans before improvement")),
+        plan_return(GetUnsetGauge(metrics, "demorl_mpc_rollout_plan_return",
+                                  "Mean predicted return of the last round's plans")),
         dynamics_version(metrics.GetGauge("demorl_mpc_rollout_dynamics_version",
                                           "Version of the dynamics snapshot in use")),
         dynamics_applied(metrics, "demorl_mpc_rollout_dynamics", "dynamics"),

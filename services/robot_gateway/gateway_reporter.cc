@@ -65,7 +65,9 @@ void GatewayReporter::ReportSummary(const StateBoard::Summary& summary) {
     metrics_.joints[i].torque.Set(measured.torque_nm);
   }
   Raise(metrics_.episodes, summary.episodes);
-  metrics_.last_return.Set(summary.last_return);
+  if (summary.episodes > 0) {
+    metrics_.last_return.Set(summary.last_return);
+  }
 }
 
 }  // namespace demorl

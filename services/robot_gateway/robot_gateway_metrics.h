@@ -6,6 +6,7 @@
 
 #include "common/metrics/applied_metrics.h"
 #include "common/metrics/metrics.h"
+#include "common/metrics/unset_gauge.h"
 #include "common/robot/safety/robot_state.h"
 #include "common/robot/safety/safety_envelope.h"
 
@@ -24,7 +25,8 @@ struct RobotGatewayMetrics {
                                             "Policies for another robot or with non-finite weights")),
         policy_version(metrics.GetGauge("demorl_gateway_policy_version", "Version of the policy in use")),
         policy_applied(metrics, "demorl_gateway_policy", "policy"),
-        last_return(metrics.GetGauge("demorl_gateway_last_return", "Return of the last finished episode")),
+        last_return(
+            GetUnsetGauge(metrics, "demorl_gateway_last_return", "Return of the last finished episode")),
         episodes(metrics.GetCounter("demorl_gateway_episodes_total", "Episodes finished")),
         spool_bytes(metrics.GetGauge("demorl_gateway_spool_bytes", "Bytes waiting for replay on disk")),
         dropped_records(metrics.GetCounter("demorl_gateway_dropped_records_total",
@@ -41,13 +43,12 @@ struct RobotGatewayMetrics {
     for (const std::string& name : joint_names) {
       joints.push_back(
           {.temperature =
-               metrics.GetGauge("demorl_gateway_joint_temperature_celsius",
-                                "Of a joint's actuator; NaN where it does not tell", {{"joint", name}}),
-           .voltage =
-               metrics.GetGauge("demorl_gateway_joint_supply_volts",
-                                "At a joint's actuator; NaN where it does not tell", {{"joint", name}}),
-           .torque = metrics.GetGauge("demorl_gateway_joint_torque_newton_meters",
-                                      "Measured at a joint in the last tick", {{"joint", name}})});
+               GetUnsetGauge(metrics, "demorl_gateway_joint_temperature_celsius",
+                             "Of a joint's actuator, NaN where it does not tell", {{"joint", name}}),
+           .voltage = GetUnsetGauge(metrics, "demorl_gateway_joint_supply_volts",
+                                    "At a joint's actuator, NaN where it does not tell", {{"joint", name}}),
+           .torque = GetUnsetGauge(metrics, "demorl_gateway_joint_torque_newton_meters",
+                                   "Measured at a joint in the last tick", {{"joint", name}})});
     }
   }
 

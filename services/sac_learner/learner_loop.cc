@@ -238,7 +238,7 @@ void LearnerLoop::Report(const SacMetrics& metrics, absl::Duration duration) {
   ++window_updates_;
   const absl::Duration window = RealClock::Get().Now() - window_start_;
   if (window >= kRateWindow) {
-    instruments.updates_per_second.Set(static_cast<double>(window_updates_) / absl::ToDoubleSeconds(window));
+    updates_per_second_ = static_cast<double>(window_updates_) / absl::ToDoubleSeconds(window);
     window_updates_ = 0;
     window_start_ += window;
   }
@@ -246,7 +246,7 @@ void LearnerLoop::Report(const SacMetrics& metrics, absl::Duration duration) {
   status_.state = ComponentState::kRunning;
   status_.detail = "training";
   status_.figures = {{"updates", static_cast<double>(trainee_.learner->num_updates())},
-                     {"updates_per_second", instruments.updates_per_second.Value()},
+                     {"updates_per_second", updates_per_second_},
                      {"critic_loss", metrics.critic_loss},
                      {"policy_loss", metrics.policy_loss},
                      {"mean_q", metrics.mean_q},

@@ -83,6 +83,7 @@ class LearnerLoop final : public WorkerLoop {
   // Of what was learned since the last offer.
   std::vector<TraceContext> traces_;
   int64_t window_updates_ = 0;
+  double updates_per_second_ = 0;  // of the last whole window
   absl::Duration window_start_;
 
   // Set once by the thread.

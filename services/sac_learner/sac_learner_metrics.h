@@ -2,6 +2,7 @@
 
 #include "common/metrics/checkpoint_metrics.h"
 #include "common/metrics/metrics.h"
+#include "common/metrics/unset_gauge.h"
 
 namespace demorl {
 
@@ -25,16 +26,19 @@ struct SacLearnerMetrics {
             "demorl_sac_learner_batch_age_seconds",
             "Mean time since the rows from D_ENV of an update's batch were taken in, or since replay's start",
             {0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000})),
-        critic_loss(metrics.GetGauge("demorl_sac_learner_critic_loss",
-                                     "Sum over the q functions of half their mean squared error")),
-        policy_loss(metrics.GetGauge("demorl_sac_learner_policy_loss", "Loss of the policy")),
-        entropy_temperature(
-            metrics.GetGauge("demorl_sac_learner_entropy_temperature", "Entropy temperature")),
-        entropy(metrics.GetGauge("demorl_sac_learner_entropy_nats", "Estimated entropy of the policy")),
-        mean_q(metrics.GetGauge("demorl_sac_learner_mean_q", "Mean q of the batch")),
-        updates_per_second(metrics.GetGauge("demorl_sac_learner_updates_per_second",
-                                            "Updates per second over the last window")),
-        real_ratio(metrics.GetGauge("demorl_sac_learner_real_ratio", "Share of each batch from D_ENV")),
+        critic_loss(
+            GetUnsetGauge(metrics, "demorl_sac_learner_critic_loss",
+                          "Sum over the q functions of half their mean squared error, of the newest update")),
+        policy_loss(GetUnsetGauge(metrics, "demorl_sac_learner_policy_loss",
+                                  "Loss of the policy, of the newest update")),
+        entropy_temperature(GetUnsetGauge(metrics, "demorl_sac_learner_entropy_temperature",
+                                          "Entropy temperature after the newest update")),
+        entropy(GetUnsetGauge(metrics, "demorl_sac_learner_entropy_nats",
+                              "Estimated entropy of the policy, of the newest update")),
+        mean_q(
+            GetUnsetGauge(metrics, "demorl_sac_learner_mean_q", "Mean q of the batch of the newest update")),
+        real_ratio(GetUnsetGauge(metrics, "demorl_sac_learner_real_ratio",
+                                 "Share of each batch from D_ENV, in the newest update")),
         policy_version(
             metrics.GetGauge("demorl_sac_learner_policy_version", "Newest policy version published")) {}
 
@@ -52,7 +56,6 @@ struct SacLearnerMetrics {
   Gauge& entropy_temperature;
   Gauge& entropy;
   Gauge& mean_q;
-  Gauge& updates_per_second;
   Gauge& real_ratio;
   Gauge& policy_version;
 };

@@ -59,6 +59,9 @@ class FollowTest(RunTest):
         self.assertGreaterEqual(int(after[-1]["environment_steps"]), 1500)
         self.assertEqual(self.metric("demorl_evaluator_mean_return"), float(after[-1]["mean_return"]))
         self.wait_until(lambda: self.metric("demorl_evaluator_run_complete") == 1, "the metric of the end")
+        needed = {service: self.metric(f'demorl_evaluator_service_needed{{service="{service}"}}')
+                  for service in ("replay", "sac_learner", "mpc_rollout")}
+        self.assertEqual(needed, {"replay": 1, "sac_learner": 1, "mpc_rollout": 0})
         self.assertIsNone(run.processes["evaluator"].poll(), "it was told to stay")
         self.assertIn("replay", self.must("status", "--run", record, "--once"))
         self.assertEqual(run.stop("evaluator"), 0)

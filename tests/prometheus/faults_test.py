@@ -145,6 +145,12 @@ class FaultsTest(ScrapedRunTest):
             self.kill_and_await_restart("mpc_rollout")
         self.wait_firing("DemorlServiceRestarting", job="mpc_rollout")
 
+    def test_a_planner_that_prometheus_does_not_find(self):
+        targets = self.start_up("ill", SIMULATED, *SMALL, "--algorithm", "mdemorl") + self.start_evaluator("ill")
+        self.scrape([target for target in targets if target[1] != "mpc_rollout"])
+        self.wait_firing("DemorlServiceMissing", job="mpc_rollout")
+        self.wait_until_only("DemorlServiceMissing")
+
     def test_a_planner_that_stands_still_and_a_damaged_file(self):
         targets = self.start_up("ill", SIMULATED, *SMALL, "--algorithm", "mdemorl")
         os.kill(self.pids["ill", "mpc_rollout"], signal.SIGSTOP)

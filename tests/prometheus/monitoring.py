@@ -17,11 +17,12 @@ SCRAPE_METRICS = {"up": set()}
 # What every target has: Prometheus adds them.
 TARGET_LABELS = {"run", "job", "instance"}
 
-UNITS = {"none", "short", "percentunit", "s", "bytes", "ops", "reqps", "rowsps", "celsius", "volt", "forceNm"}
+# Of those that dashboard-linter knows: Grafana has more.
+UNITS = {"none", "short", "percentunit", "s", "bytes", "cps", "ops", "reqps", "celsius", "volt", "forceNm"}
 PANEL_TYPES = {"timeseries", "stat", "state-timeline", "xychart"}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 VARIABLES = ["datasource", "run", "job", "instance"]
-KEYWORDS = {"and", "or", "unless", "bool", "offset"}
+KEYWORDS = {"and", "or", "unless", "bool", "offset", "Inf"}
 # Shown as counts: calls begun minus calls ended.
 COUNTERS_WITHOUT_RATE = {"Open calls"}
 
@@ -33,12 +34,17 @@ def exported_metrics():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if not line.startswith("| `"):
             continue
-        own = {label.strip() for label in cells[2].split(",") if label.strip()}
+        own = {label.strip() for label in re.sub(r"\([^)]*\)", "", cells[2]).split(",") if label.strip()}
         labels = own - {"the same"} | (labels if "the same" in own else set())
         for name in re.findall(r"`(\w+)`", cells[0]):
             for suffix in ("_bucket", "_sum", "_count") if cells[1] == "histogram" else ("",):
                 series[name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
     return series
+
+
+def unset_metrics():
+    """Gauges that are NaN at first: one such instance would make an average NaN."""
+    return set(re.findall(r"^\| `(\w+)` .*; NaN before the first \|$", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
 
 
 PROMQL_TOKEN = re.compile(
@@ -191,7 +197,16 @@ def lint_panel(panel, known):
         if target.get("datasource") != DATASOURCE or not target.get("legendFormat"):
             found.append(f"query {target['refId']} needs the chosen data source and a legend")
         found += [f"query {target['refId']} {what}" for what in lint_query(target["expr"], panel["title"], known)]
-    return found + (lint_xychart(panel) if panel["type"] == "xychart" else [])
+    lint_type = {"xychart": lint_xychart, "stat": lint_stat}.get(panel["type"], lambda _: [])
+    return found + lint_type(panel)
+
+
+def lint_stat(panel):
+    """Where a panel does not say otherwise, Grafana shows numbers below 80 in green and all others in red."""
+    defaults = panel.get("fieldConfig", {}).get("defaults", {})
+    fixed = defaults.get("color", {}).get("mode") == "fixed"
+    steps = defaults.get("thresholds", {}).get("steps", [])
+    return [] if fixed or len(steps) > 1 else ["needs a fixed color, or thresholds of its own"]
 
 
 def lint_xychart(panel):
@@ -221,13 +236,14 @@ def lint_query(expression, title, known):
         if name not in known:
             found.append(f"asks for {name}, which nothing exports")
         found += [f"selects {name} by {label}, which it has not" for label in unknown_labels(name, matchers, known)]
-        wanted = ["run"] if name.startswith("run:") else ["run", "job", "instance"]
-        for label in wanted:
+        for label in ("run", "job", "instance"):
             if not re.search(rf'\b{label}=~"', matchers):
                 found.append(f"does not select {name} by {label}")
         if re.search(r"_(total|bucket|sum|count)$", name) and title not in COUNTERS_WITHOUT_RATE:
             if not re.search(rf"\b(rate|increase)\({name}\{{[^}}]*\}}\[", expression):
                 found.append(f"shows the counter {name} without rate")
+        if name in unset_metrics() and re.search(r"\b(avg|sum|min|max) by", expression) and not re.search(rf"\b{name}\{{[^}}]*\}} > -Inf", expression):
+            found.append(f"aggregates {name}, which may be NaN, without '> -Inf'")
     for window in re.findall(r"\brate\([^\[]*\[([^\]]*)\]", expression):
         if window != "$__rate_interval":
             found.append(f"has a rate over {window}; want $__rate_interval")

@@ -60,6 +60,16 @@ class MonitoringTest(unittest.TestCase):
         self.assert_flags("has a rate over 5m", change("$__rate_interval", "5m"))
         self.assert_flags("shows the counter demorl_replay_rows_inserted_total without rate", change("(rate(", "(max("))
 
+    def test_flags_averages_over_what_may_be_nan(self):
+        query = 'avg by (run) (demorl_actor_last_return{run=~"$run", job=~"$job", instance=~"$instance"} > -Inf)'
+        self.assertEqual(monitoring.lint_query(query, "Return", self.known), [])
+        self.assertIn("which may be NaN", "".join(monitoring.lint_query(query.replace(" > -Inf", ""), "Return", self.known)))
+
+    def test_flags_single_numbers_in_the_colors_that_nobody_chose(self):
+        stat = next(panel for panel in monitoring.panels(self.dashboards["plumbing"]) if panel["title"] == "Services down")
+        stat["fieldConfig"]["defaults"].pop("thresholds")
+        self.assertIn("thresholds of its own", "".join(monitoring.lint_panel(stat, self.known)))
+
     def test_flags_panels_that_lack_something(self):
         self.assert_flags("needs a title and a description", lambda _, panel: panel.pop("description"))
         self.assert_flags("has unit None", lambda _, panel: panel["fieldConfig"]["defaults"].pop("unit"))

@@ -4,12 +4,13 @@ One run learns in simulation, the other on an emulated leg behind its gateway. T
 (DEMORL_BIN) and Debian's prometheus. Run by tools/check-deploy.
 """
 
+import subprocess
 import sys
 import time
 import unittest
 
 import monitoring
-from scraped_run import SIMULATED, Prometheus, ScrapedRunTest
+from scraped_run import SIMULATED, Prometheus, ScrapedRunTest, metrics_of
 from support import SMALL
 
 SECONDS = 30
@@ -24,8 +25,11 @@ WITHOUT_DATA = {
     ("plumbing", "Errors by method, at the client", "A"): FAULT,
     ("plumbing", "Duration of an online plan", "A"): PLANS,
     ("plumbing", "Duration of an online plan", "B"): PLANS,
+    ("plumbing", "Calls refused", "A"): TLS,
     ("plumbing", "Time until a certificate expires", "A"): TLS,
 }
+ONLY_OVER_TLS = {"demorl_rpc_refused_total", "demorl_rpc_certificate_not_before_timestamp_seconds",
+                 "demorl_rpc_certificate_not_after_timestamp_seconds"}
 # Told of a machine that is too busy for a control loop, or of a leg that moves at random; not of our system.
 ALERTS_OF_THE_MACHINE = {"DemorlGatewayMissesTicks", "DemorlGatewayFault", "DemorlGatewayDropsRecords"}
 
@@ -40,15 +44,29 @@ def with_values(expression):
 class PanelsTest(ScrapedRunTest):
     def test_every_panel_has_data_or_a_reason(self):
         targets = self.start_up("simulated", SIMULATED, *SMALL, "--algorithm", "mdemorl",
-                                "--set", f"tracing.directory={self.folder / 'traces'}") + self.start_robot()
+                                "--set", f"tracing.directory={self.folder / 'traces'}")
+        targets += self.start_evaluator("simulated") + self.start_robot()
         self.prometheus = Prometheus(self.folder, targets)
-        for sign in ("demorl_mpc_rollout_rounds_total > 0", "demorl_actor_last_return != 0",
+        for sign in ("demorl_mpc_rollout_rounds_total > 0", "demorl_actor_last_return",
                      "demorl_gateway_episodes_total > 0", "demorl_gateway_policy_version > 0"):
             self.wait_for(sign)
         time.sleep(SECONDS)  # what is measured is a span of time
         self.check_panels()
         self.check_curves()
+        self.check_names()
+        for _, service, address in targets:
+            judged = subprocess.run(["promtool", "check", "metrics"], input=metrics_of(address), capture_output=True, text=True, check=False)
+            self.assertEqual((judged.returncode, judged.stderr), (0, ""), service)
         self.assertEqual(self.prometheus.firing() - ALERTS_OF_THE_MACHINE, set())
+
+    def check_names(self):
+        """docs/metrics.md names what is exported, with its labels, and nothing else."""
+        found = {}
+        for sample in self.prometheus.query('{run!="", __name__!~"up|scrape_.*|ALERTS.*|.*:.*"}'):
+            labels = set(sample["metric"])
+            found.setdefault(sample["metric"]["__name__"], set()).update(labels - monitoring.TARGET_LABELS - {"__name__"})
+        documented = monitoring.exported_metrics()
+        self.assertEqual(found, {name: documented[name] for name in set(documented) - ONLY_OVER_TLS})
 
     def check_curves(self):
         """What is drawn over another quantity has rows in common with it: by nothing but time and run, for both runs."""

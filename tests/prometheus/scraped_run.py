@@ -97,7 +97,7 @@ class ScrapedRunTest(RunTest):
 
     def setUp(self):
         super().setUp()
-        self.outputs = {}  # what each `demorl up` has said
+        self.outputs = {}  # what each `demorl up` and `demorl follow` has said
         self.pids = {}  # by run and service
         self.is_driven = False
         self.prometheus = None
@@ -118,9 +118,19 @@ class ScrapedRunTest(RunTest):
         self.processes.append(process)
         for service, pid in service_pids(process, services).items():
             self.pids[run, service] = pid
+        self.keep_output(process)
+        return [(run, service, address) for service, address in addresses.items()]
+
+    def start_evaluator(self, run):
+        """`demorl follow` on the services of a run; its targets."""
+        address = f"127.0.0.1:{free_port()}"
+        self.keep_output(self.start("follow", "--config", self.folder / run / "services.textproto", "--stay",
+                                    "--out", self.folder / f"{run}-evaluated", "--metrics-address", address))
+        return [(run, "evaluator", address)]
+
+    def keep_output(self, process):
         output = self.outputs[process] = []
         threading.Thread(target=lambda: output.extend(process.stdout), daemon=True).start()
-        return [(run, service, address) for service, address in addresses.items()]
 
     def start_robot(self, *arguments):
         """A run on an emulated leg that an operator drives; its targets."""
@@ -165,5 +175,5 @@ class ScrapedRunTest(RunTest):
     def all_run(self):
         for process, output in self.outputs.items():
             if process.poll() is not None:
-                raise AssertionError("demorl up ended:\n" + "".join(output))
+                raise AssertionError(f"{' '.join(map(str, process.args[1:2]))} ended:\n" + "".join(output))
         return True

@@ -16,6 +16,7 @@
 #include "services/cli/run/run_folder.h"
 #include "services/cli/run/run_monitor.h"
 #include "services/cli/run/run_report.h"
+#include "services/cli/run/service_names.h"
 #include "services/cli/run/signal_stop.h"
 
 namespace demorl {
@@ -90,6 +91,7 @@ absl::Status Follow(const FollowOptions& options) {
                  {{"service", "evaluator"}, {"revision", Revision()}})
       .Set(1);
   EvaluatorMetrics metrics(*registry);
+  metrics.ShowNeeded(ServicesOf(config));
   if (!folder->evaluations().empty()) {
     Show(folder->evaluations().back(), &metrics);
   }

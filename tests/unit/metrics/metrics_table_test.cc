@@ -35,7 +35,7 @@ using ::testing::Not;
 struct MetricRow {
   std::string type;
   std::string help;
-  std::set<std::string> labels;
+  std::map<std::string, std::set<std::string>> labels;  // and their values
 };
 
 // Remembers what was asked for.
@@ -64,7 +64,7 @@ class MetricCatalogue final : public Metrics {
     row.type = type;
     row.help = help;
     for (const auto& [label, value] : labels) {
-      row.labels.insert(label);
+      row.labels[label].insert(value);
     }
   }
 
@@ -88,6 +88,15 @@ std::map<std::string, std::map<std::string, MetricRow>> AllMetrics() {
     result[service] = catalogue.rows();
   }
   return result;
+}
+
+// A label of which there is one value takes others elsewhere: a table, a joint.
+std::string LabelsText(const MetricRow& row) {
+  std::vector<std::string> texts;
+  for (const auto& [label, values] : row.labels) {
+    texts.push_back(values.size() == 1 ? label : absl::StrCat(label, " (", absl::StrJoin(values, ", "), ")"));
+  }
+  return absl::StrJoin(texts, ", ");
 }
 
 constexpr char kIntroduction[] = R"(# Metrics
@@ -118,8 +127,7 @@ std::string MetricsTable() {
   for (const auto& [service, metrics] : AllMetrics()) {
     absl::StrAppend(&text, "\n## ", service, "\n\n| name | type | labels | meaning |\n|---|---|---|---|\n");
     for (const auto& [name, row] : metrics) {
-      absl::StrAppend(&text, "| `", name, "` | ", row.type, " | ", absl::StrJoin(row.labels, ", "), " | ",
-                      row.help, " |\n");
+      absl::StrAppend(&text, "| `", name, "` | ", row.type, " | ", LabelsText(row), " | ", row.help, " |\n");
     }
   }
   return text;

@@ -3,10 +3,12 @@
 #include <memory>
 #include <string>
 
-#include "gtest/gtest.h"
+#include "gmock/gmock.h"
 
 namespace demorl {
 namespace {
+
+using ::testing::IsNan;
 
 class GatewayReporterTest : public ::testing::Test {
  protected:
@@ -59,11 +61,20 @@ TEST_F(GatewayReporterTest, CountersFollowTheCountsSinceTheStart) {
   EXPECT_EQ(Gauge("policy_version"), 9);
 }
 
+TEST_F(GatewayReporterTest, ShowsNoReturnBeforeTheFirstEpisode) {
+  StateBoard::Summary summary;
+  reporter_.Report(summary, {});
+  EXPECT_THAT(Gauge("last_return"), IsNan());
+  summary.episodes = 1;
+  reporter_.Report(summary, {});
+  EXPECT_EQ(Gauge("last_return"), 0);
+}
+
 TEST_F(GatewayReporterTest, ShowsJointsOnceThereAreTicks) {
   StateBoard::Summary summary;
   summary.last.measured[1].temperature_c = 41;
   reporter_.Report(summary, {});
-  EXPECT_EQ(Gauge("joint_temperature_celsius", {{"joint", "knee"}}), 0);
+  EXPECT_THAT(Gauge("joint_temperature_celsius", {{"joint", "knee"}}), IsNan());
   summary.ticking = true;
   reporter_.Report(summary, {});
   EXPECT_EQ(Gauge("joint_temperature_celsius", {{"joint", "knee"}}), 41);
