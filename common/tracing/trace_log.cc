@@ -98,8 +98,14 @@ class RotatedFile {
       Open();
     }
     stream_ << line << '\n' << std::flush;
+    if (!stream_.good()) {  // what a full disk took of the line would spoil the next one as well
+      stream_.close();      // tries to write the rest
+      std::error_code error;
+      std::filesystem::resize_file(path_, bytes_, error);
+      return false;
+    }
     bytes_ += static_cast<int64_t>(line.size()) + 1;
-    return stream_.good();
+    return true;
   }
 
  private:

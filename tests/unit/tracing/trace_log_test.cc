@@ -1,5 +1,8 @@
 #include "common/tracing/trace_log.h"
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -130,6 +133,25 @@ TEST_F(TraceLogTest, KeepsItsFilesBelowTheirBound) {
   const size_t kept = Spans(path_).size() + Spans(path_ + ".1").size();
   EXPECT_LT(kept, 40u);
   EXPECT_EQ(Spans(path_ + ".1").front().at("name"), absl::StrCat("span ", 40 - kept));
+}
+
+TEST_F(TraceLogTest, ALineThatTheDiskTakesHalfOfSpoilsNoOther) {
+  const auto add = [this](const std::string& name) {
+    Open(1, int64_t{1} << 30)->Add({.trace_id = {1}, .span_id = {2}}, nullptr, Content(name));
+  };
+  add(std::string(1 << 20, 'x'));  // more than this test says itself, to which the limit applies too
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  const rlimit half_a_line{std::filesystem::file_size(path_) + 100, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &half_a_line);
+  add("lost");
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, handler);
+  add("later");
+  EXPECT_EQ(Count("demorl_trace_spans_dropped_total"), 1);
+  ASSERT_EQ(Spans(path_).size(), 2u);
+  EXPECT_EQ(Spans(path_).back().at("name"), "later");
 }
 
 TEST_F(TraceLogTest, ManyThreadsMayAddAtOnceAndWhatIsTooMuchIsDropped) {
