@@ -14,8 +14,8 @@
 #include "common/robot/drivers/imu/xsens_imu.h"
 #include "gmock/gmock.h"
 #include "services/robot_emulator/core/mujoco_plant.h"
+#include "tests/fakes/emulated_world.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/robot/b3m/emulated_wire.h"
 
 namespace demorl {
 namespace {

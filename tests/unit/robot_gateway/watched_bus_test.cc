@@ -13,9 +13,9 @@
 #include "common/robot/drivers/b3m/b3m_emulator.h"
 #include "common/robot/emulation/emulator_server.h"
 #include "services/robot_gateway/devices.h"
+#include "tests/fakes/emulated_world.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/test_program.h"
-#include "tests/unit/robot/b3m/emulated_wire.h"
 
 namespace demorl {
 namespace {

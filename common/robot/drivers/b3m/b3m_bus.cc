@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,16 +11,14 @@ namespace demorl {
 namespace {
 
 using b3m::ControlMode;
+using b3m::kRadPerCentidegree;
 using b3m::RunMode;
 
-constexpr double kRadPerCentidegree = std::numbers::pi / 18'000;
 constexpr int kModeWrites = 3;
 // The velocity up to which its register is believed, a margin below where that ends.
 constexpr double kMaxRegisterRadS = 0.9 * std::numeric_limits<int16_t>::max() * kRadPerCentidegree;
 // Positions further apart tell no velocity.
 constexpr absl::Duration kMaxPositionGap = absl::Milliseconds(50);
-// How long one wire is waited for while others may have something.
-constexpr absl::Duration kSlice = absl::Microseconds(100);
 
 // What a tick reads of each servo: from its mode to its voltage.
 constexpr uint8_t kBlockStart = b3m::kMode;
@@ -61,7 +58,7 @@ int16_t ToTicks(double value, double bound) {
 
 B3mBus::B3mBus(const B3mOptions& options, std::vector<std::unique_ptr<ByteStream>> wires, const Clock* clock)
     : options_(options), clock_(clock), wires_(wires.size()) {
-  for (const B3mServo& servo : options.servos) {
+  for (const ServoAddress& servo : options.servos) {
     wires_[servo.wire].joints.push_back(num_joints());
     joints_.push_back({.servo = servo, .mode = kFreeMode});
   }
@@ -78,32 +75,16 @@ B3mBus::B3mBus(const B3mOptions& options, std::vector<std::unique_ptr<ByteStream
 }
 
 BusResult B3mBus::Read(absl::Duration deadline, std::span<JointMeasurement> measurements) {
-  for (JointMeasurement& measurement : measurements) {
-    measurement.fresh = false;
-  }
-  int num_busy = 0;
+  MarkAsOld(measurements);
   for (Wire& wire : wires_) {
     wire.next = 0;
     wire.suspect = -1;
     AskNext(wire, deadline);
-    num_busy += wire.busy ? 1 : 0;
   }
-  for (size_t turn = 0; num_busy > 0; ++turn) {
-    Wire& wire = wires_[turn % wires_.size()];
-    if (!wire.busy) {
-      continue;
-    }
-    // Alone, or at the end of a round in which all have been looked at: worth waiting.
-    const bool waits = num_busy == 1 || turn % (wires_.size() + 1) == 0;
-    const absl::Duration wait_until =
-        num_busy == 1 ? deadline : (waits ? clock_->Now() + kSlice : absl::ZeroDuration());
-    while (wire.busy && Serve(wire, std::min(wait_until, deadline), deadline, measurements)) {
-    }
-    num_busy -= wire.busy ? 0 : 1;
-  }
-  const bool complete = std::all_of(measurements.begin(), measurements.end(),
-                                    [](const JointMeasurement& m) { return m.fresh; });
-  return Result(complete);
+  ServeInTurn(wires_, *clock_, deadline, [&](Wire& wire, absl::Duration wait_until) {
+    return Serve(wire, wait_until, deadline, measurements);
+  });
+  return ResultOf(wires_, AllFresh(measurements));
 }
 
 // Asks the wire's next servo, or the one with an error for its status bytes; the wire is idle if there is
@@ -206,15 +187,6 @@ void B3mBus::TakeStatus(int joint, const b3m::Packet& reply) {
   joints_[joint].fault = (joints_[joint].fault & 0xFF) | system << 8 | motor << 16;
 }
 
-BusResult B3mBus::Result(bool complete) const {
-  for (const Wire& wire : wires_) {
-    if (!wire.line->state().ok()) {
-      return wire.line->state();
-    }
-  }
-  return {complete ? BusResult::Code::kOk : BusResult::Code::kIncomplete, 0};
-}
-
 BusResult B3mBus::Write(std::span<const JointCommand> commands) {
   std::array<uint8_t, 4 * b3m::kMaxPacketBytes> packets;
   bool complete = true;
@@ -232,7 +204,7 @@ BusResult B3mBus::Write(std::span<const JointCommand> commands) {
       joints_[joint].mode_writes_left = std::max(joints_[joint].mode_writes_left - 1, 0);
     }
   }
-  return Result(complete);
+  return ResultOf(wires_, complete);
 }
 
 void B3mBus::PlanMode(Joint& joint, const JointCommand& command) {
@@ -280,19 +252,6 @@ size_t B3mBus::EncodeCommands(const Wire& wire, std::span<const JointCommand> co
     return joint.mode_writes_left > 0 ? Ticks(joint.mode) : std::nullopt;
   });
   return size;
-}
-
-BusCounters B3mBus::counters() const {
-  BusCounters sum;
-  for (const Wire& wire : wires_) {
-    const BusCounters counters = wire.line->counters();
-    sum.missing_replies += counters.missing_replies;
-    sum.late_or_duplicate_replies += counters.late_or_duplicate_replies;
-    sum.bad_messages += counters.bad_messages;
-    sum.skipped_bytes += counters.skipped_bytes;
-    sum.device_errors += counters.device_errors;
-  }
-  return sum;
 }
 
 }  // namespace demorl

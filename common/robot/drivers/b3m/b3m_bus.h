@@ -10,15 +10,9 @@
 #include "common/base/clock.h"
 #include "common/robot/drivers/actuator_bus.h"
 #include "common/robot/drivers/b3m/b3m_line.h"
+#include "common/robot/drivers/servo_wires.h"
 
 namespace demorl {
-
-// Where a servo is.
-struct B3mServo {
-  // Of the wire, into the streams that the bus is made with.
-  int wire = 0;
-  uint8_t id = 0;
-};
 
 // Gains of the servo's own position control, in its own units: the manual gives no scale.
 struct B3mGains {
@@ -29,7 +23,7 @@ struct B3mGains {
 
 struct B3mOptions {
   // In the order of the joints.
-  std::vector<B3mServo> servos;
+  std::vector<ServoAddress> servos;
   int baud_rate = b3m::kDefaultBaudRate;
   // The adapters hand the host its own bytes back.
   bool echo = false;
@@ -79,12 +73,12 @@ class B3mBus final : public ActuatorBus {
   absl::Status ClearFaults() override;
   BusResult Read(absl::Duration deadline, std::span<JointMeasurement> measurements) override;
   BusResult Write(std::span<const JointCommand> commands) override;
-  BusCounters counters() const override;
+  BusCounters counters() const override { return SumOfCounters(wires_); }
   std::string DescribeFault(uint32_t fault) const override;
 
  private:
   struct Joint {
-    B3mServo servo;
+    ServoAddress servo;
     // As written last.
     uint8_t mode = 0;
     // In how many more ticks to write it.
@@ -120,7 +114,6 @@ class B3mBus final : public ActuatorBus {
   void TakeStatus(int joint, const b3m::Packet& reply);
   double Velocity(Joint& joint, double register_rad_s, const JointMeasurement& measurement);
   uint32_t CheckMode(Joint& joint, uint8_t mode);
-  BusResult Result(bool complete) const;
 
   // Writing, in b3m_bus.cc.
   void PlanMode(Joint& joint, const JointCommand& command);
@@ -136,7 +129,7 @@ class B3mBus final : public ActuatorBus {
   absl::Status ConfigureJoint(int joint);
   absl::Status FreeAll();
   absl::Status Restart(int joint);
-  std::string Name(int joint) const;
+  std::string Name(int joint) const { return Describe(joints_[joint].servo, joint); }
 
   const B3mOptions options_;
   const Clock* const clock_;

@@ -1,7 +1,6 @@
 #include "common/robot/drivers/b3m/b3m_codec.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace demorl::b3m {
 namespace {
@@ -81,14 +80,6 @@ size_t EncodeFreeAll(std::span<uint8_t> out) {
   return EncodeWrite(kBroadcastId, kMode, std::span(&kFree, 1), out);
 }
 
-size_t EncodeFree(std::span<const uint8_t> ids, std::span<uint8_t> out) {
-  MultiWrite write(kMode, 1, out);
-  for (const uint8_t id : ids) {
-    write.Add(id, static_cast<int16_t>(RunMode::kFree));
-  }
-  return write.Finish();
-}
-
 MultiWrite::MultiWrite(uint8_t address, size_t value_bytes, std::span<uint8_t> out)
     : address_(address), value_bytes_(value_bytes), out_(out) {}
 
@@ -137,56 +128,35 @@ std::optional<WriteView> ParseWrite(const Packet& packet) {
   return view;
 }
 
-void Parser::Drop(size_t num_bytes) {
-  begin_ += num_bytes;
-  skipped_bytes_ += num_bytes;
-}
-
-void Parser::Push(std::span<const uint8_t> bytes) {
-  if (bytes.size() > buffer_.size()) {
-    const size_t excess = bytes.size() - buffer_.size();
-    skipped_bytes_ += excess;
-    bytes = bytes.subspan(excess);
-  }
-  if (const size_t kept = end_ - begin_; kept + bytes.size() > buffer_.size()) {
-    Drop(kept + bytes.size() - buffer_.size());
-  }
-  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-  end_ -= begin_;
-  begin_ = 0;
-  std::copy(bytes.begin(), bytes.end(), buffer_.begin() + end_);
-  end_ += bytes.size();
-}
-
 std::optional<Packet> Parser::Next() {
-  while (end_ - begin_ >= 2) {
-    const std::span<const uint8_t> rest = std::span(buffer_).subspan(begin_, end_ - begin_);
+  while (window_.unread().size() >= 2) {
+    const std::span<const uint8_t> rest = window_.unread();
     const size_t size = rest[0];
     if (size < kMinPacketBytes || !IsKnownCommand(rest[1])) {
-      Drop(1);
+      window_.Skip(1);
       continue;
     }
     if (rest.size() < size) {
       return std::nullopt;
     }
     if (rest[size - 1] != Sum(rest.first(size - 1))) {
-      ++bad_sums_;
-      Drop(1);
+      ++num_damaged_;
+      window_.Skip(1);
       continue;
     }
-    begin_ += size;
+    window_.Consume(size);
     return Packet{rest[1], rest[2], rest.subspan(3, size - 4)};
   }
   return std::nullopt;
 }
 
 std::optional<Packet> Parser::Flush() {
-  while (begin_ < end_) {
+  while (!window_.unread().empty()) {
     if (std::optional<Packet> packet = Next()) {
       return packet;
     }
-    if (begin_ < end_) {
-      Drop(1);
+    if (!window_.unread().empty()) {
+      window_.Skip(1);
     }
   }
   return std::nullopt;

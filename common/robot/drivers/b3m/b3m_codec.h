@@ -7,10 +7,11 @@
 #include <span>
 
 #include "common/robot/drivers/b3m/b3m_registers.h"
+#include "common/robot/transport/byte_window.h"
 
 // Packets of the Kondo B3M servos: SIZE, COMMAND, OPTION (of a reply: status), ID, data, SUM. SIZE counts all
 // bytes; SUM is the low byte of the sum of all before it; a reply sets the top bit of COMMAND. Nothing here
-// allocates, locks, or throws, and the encoders are async-signal-safe.
+// allocates (but the parser's constructor), locks, or throws, and the encoders are async-signal-safe.
 namespace demorl::b3m {
 
 constexpr size_t kMinPacketBytes = 5;
@@ -45,9 +46,6 @@ size_t EncodeReply(Command command, uint8_t status, uint8_t id, std::span<const 
 // knowing the robot: the process that watches over one whose servos have no watchdog, a signal handler.
 constexpr size_t kFreeAllBytes = 8;
 size_t EncodeFreeAll(std::span<uint8_t> out);
-
-// The same by name, for buses that others share.
-size_t EncodeFree(std::span<const uint8_t> ids, std::span<uint8_t> out);
 
 // One write to several servos: the same address, a value for each. None answers.
 class MultiWrite {
@@ -89,11 +87,11 @@ struct WriteView {
 std::optional<WriteView> ParseWrite(const Packet& packet);
 
 // Finds packets in a stream of bytes. After garbage it looks at every following byte for a start. Of one
-// thread; fixed size.
+// thread.
 class Parser {
  public:
-  // What ends up in front of bytes that no longer fit is skipped.
-  void Push(std::span<const uint8_t> bytes);
+  // As ByteWindow::Push.
+  void Push(std::span<const uint8_t> bytes) { window_.Push(bytes); }
 
   // The next packet with a right sum; empty when more bytes are needed.
   std::optional<Packet> Next();
@@ -102,18 +100,13 @@ class Parser {
   // noise. Empty when nothing is left.
   std::optional<Packet> Flush();
 
-  uint64_t skipped_bytes() const { return skipped_bytes_; }
+  uint64_t skipped_bytes() const { return window_.skipped_bytes(); }
   // Whole packets with a wrong sum.
-  uint64_t bad_sums() const { return bad_sums_; }
+  uint64_t num_damaged() const { return num_damaged_; }
 
  private:
-  void Drop(size_t num_bytes);
-
-  std::array<uint8_t, 1024> buffer_;
-  size_t begin_ = 0;
-  size_t end_ = 0;
-  uint64_t skipped_bytes_ = 0;
-  uint64_t bad_sums_ = 0;
+  ByteWindow window_{1024};
+  uint64_t num_damaged_ = 0;
 };
 
 inline int16_t LoadI16(std::span<const uint8_t> bytes, size_t offset) {

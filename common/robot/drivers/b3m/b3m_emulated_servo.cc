@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 
 #include "common/robot/drivers/b3m/b3m_codec.h"
 
 namespace demorl::b3m {
 namespace {
 
-constexpr double kRadPerCentidegree = std::numbers::pi / 18'000;
 constexpr double kMaxTorqueNm = 7.6;
 constexpr uint32_t kFactoryKp = 14'000;
 constexpr uint32_t kFactoryKd = 350;

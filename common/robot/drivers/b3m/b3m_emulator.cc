@@ -10,39 +10,10 @@ using b3m::EmulatedServo;
 using b3m::Packet;
 
 B3mEmulator::B3mEmulator(const B3mEmulatorOptions& options)
-    : where_(options.servos), return_delay_(options.return_delay), wire_(options.baud_rate) {
+    : EmulatedServoWire(options.baud_rate), return_delay_(options.return_delay) {
   for (const B3mEmulatorOptions::Servo& servo : options.servos) {
-    servos_.emplace_back(servo.id, options.baud_rate, options.behaviour);
+    Add(EmulatedServo(servo.id, options.baud_rate, options.behaviour), servo.joint);
   }
-}
-
-EmulatedServo* B3mEmulator::Find(uint8_t id, absl::Duration now) {
-  for (EmulatedServo& servo : servos_) {
-    if (servo.id() == id && servo.answers(now)) {
-      return &servo;
-    }
-  }
-  return nullptr;
-}
-
-void B3mEmulator::Receive(std::span<const uint8_t> bytes, absl::Duration now, std::vector<uint8_t>& replies) {
-  wire_.Release(now, replies);
-  if (!bytes.empty() && wire_.Hear(bytes.size(), now)) {
-    parser_.Push(bytes);
-    while (const std::optional<Packet> packet = parser_.Next()) {
-      Handle(*packet, now);
-    }
-  }
-  wire_.Release(now, replies);
-}
-
-void B3mEmulator::Step(absl::Duration now, const RobotPlant& plant, std::span<double> torques_nm,
-                       std::vector<uint8_t>& output) {
-  for (size_t i = 0; i < servos_.size(); ++i) {
-    const int joint = where_[i].joint;
-    torques_nm[joint] = servos_[i].Step(now, plant.position_rad(joint), plant.velocity_rad_s(joint));
-  }
-  wire_.Release(now, output);
 }
 
 void B3mEmulator::Handle(const Packet& packet, absl::Duration now) {
@@ -51,7 +22,7 @@ void B3mEmulator::Handle(const Packet& packet, absl::Duration now) {
     return;
   }
   if (packet.command == static_cast<uint8_t>(Command::kReset)) {
-    for (EmulatedServo& servo : servos_) {
+    for (EmulatedServo& servo : servos()) {
       if (packet.id() == servo.id() || packet.id() == b3m::kBroadcastId) {
         servo.Restart(now);
       }
@@ -84,7 +55,7 @@ void B3mEmulator::Handle(const Packet& packet, absl::Duration now) {
 // One servo answers; of several, and to a broadcast, none does.
 void B3mEmulator::HandleWrite(const Packet& packet, absl::Duration now) {
   const std::optional<b3m::WriteView> write = b3m::ParseWrite(packet);
-  for (EmulatedServo& servo : servos_) {
+  for (EmulatedServo& servo : servos()) {
     if (!servo.answers(now)) {
       continue;
     }
@@ -115,7 +86,7 @@ void B3mEmulator::Answer(EmulatedServo& servo, const Packet& packet, std::span<c
   std::array<uint8_t, b3m::kMaxPacketBytes> bytes;
   const uint8_t status = servo.TakeStatus(packet.option);
   const size_t size = b3m::EncodePacket(packet.command | b3m::kReplyBit, status, packet.id(), data, bytes);
-  wire_.Say(return_delay_, std::span(bytes).first(size));
+  Say(return_delay_, std::span(bytes).first(size));
 }
 
 }  // namespace demorl

@@ -4,22 +4,15 @@
 #include <utility>
 
 namespace demorl::b3m {
-namespace {
-
-// A servo's clock may run fast by some per cent.
-constexpr double kEarliestShare = 0.8;
-constexpr int kMaxStaleReads = 16;
-
-}  // namespace
 
 Line::Line(ByteStream* stream, const Clock* clock, const Options& options, std::vector<uint8_t> ids)
     : port_(stream, clock, options.baud_rate), echo_(options.echo), ids_(std::move(ids)) {}
 
 bool Line::Ask(const Request& request, std::span<const uint8_t> packet) {
-  if (!port_.state().ok()) {
+  if (!state().ok()) {
     return false;
   }
-  DropStale();
+  port_.DropStale([this](const Packet& stale) { CountUnasked(stale); });
   const absl::Duration round_trip = WireTime(packet.size() + kMinPacketBytes + request.reply_data_bytes);
   const absl::Duration start = port_.FreeAt();
   if (start + round_trip > request.deadline || !Send(packet)) {
@@ -27,29 +20,8 @@ bool Line::Ask(const Request& request, std::span<const uint8_t> packet) {
   }
   request_ = request;
   waiting_ = true;
-  earliest_reply_ = start + kEarliestShare * round_trip;
+  earliest_reply_ = port_.EarliestAnswer(start, round_trip);
   return true;
-}
-
-void Line::DropStale() {
-  // Bounded, as a babbling device may send faster than this reads.
-  for (int i = 0; i < kMaxStaleReads && ReadInto(absl::ZeroDuration()).ok(); ++i) {
-    while (const std::optional<Packet> packet = parser_.Next()) {
-      CountUnasked(*packet);
-    }
-  }
-  while (const std::optional<Packet> packet = parser_.Flush()) {
-    CountUnasked(*packet);
-  }
-}
-
-IoResult Line::ReadInto(absl::Duration wait_until) {
-  std::array<uint8_t, 512> bytes;
-  const IoResult result = port_.Read(bytes, wait_until);
-  if (result.ok()) {
-    parser_.Push(std::span(bytes).first(result.num_bytes));
-  }
-  return result;
 }
 
 bool Line::IsAwaited(const Packet& packet) const {
@@ -76,48 +48,31 @@ void Line::GiveUp() {
 }
 
 Line::Event Line::Poll(absl::Duration wait_until, Packet& reply) {
-  const auto take = [&](const std::optional<Packet>& packet) {
-    if (!IsAwaited(*packet)) {
-      CountUnasked(*packet);
+  const auto take = [&](const Packet& packet) {
+    if (!IsAwaited(packet)) {
+      CountUnasked(packet);
       return false;
     }
     waiting_ = false;
-    reply = *packet;
-    counters_.device_errors += packet->option != 0 ? 1 : 0;
+    reply = packet;
+    counters_.device_errors += packet.option != 0 ? 1 : 0;
     return true;
   };
-  const absl::Duration until = std::min(wait_until, request_.deadline);
-  IoResult result;
-  do {
-    result = ReadInto(until);
-    while (const std::optional<Packet> packet = parser_.Next()) {
-      if (take(packet)) {
-        return Event::kReply;
-      }
-    }
-  } while (result.ok() && port_.Now() < until);
-  if (!port_.state().ok()) {
+  if (port_.Receive(std::min(wait_until, request_.deadline), take)) {
+    return Event::kReply;
+  }
+  if (!state().ok()) {
     GiveUp();
     return Event::kBroken;
   }
   if (!waiting_ || port_.Now() < request_.deadline) {
     return Event::kNothing;
   }
-  // The reply may stand behind noise that looked like the start of something longer.
-  while (const std::optional<Packet> packet = parser_.Flush()) {
-    if (take(packet)) {
-      return Event::kReply;
-    }
+  if (port_.Flush(take)) {
+    return Event::kReply;
   }
   GiveUp();
   return Event::kMissing;
-}
-
-BusCounters Line::counters() const {
-  BusCounters counters = counters_;
-  counters.bad_messages += parser_.bad_sums();
-  counters.skipped_bytes += parser_.skipped_bytes();
-  return counters;
 }
 
 }  // namespace demorl::b3m

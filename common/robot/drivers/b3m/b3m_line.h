@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -9,8 +8,7 @@
 #include "common/base/clock.h"
 #include "common/robot/drivers/actuator_bus.h"
 #include "common/robot/drivers/b3m/b3m_codec.h"
-#include "common/robot/drivers/bus_state.h"
-#include "common/robot/transport/half_duplex_port.h"
+#include "common/robot/drivers/packet_port.h"
 
 namespace demorl::b3m {
 
@@ -64,19 +62,16 @@ class Line {
   absl::Duration WireTime(size_t num_bytes) const { return port_.WireTime(num_bytes); }
 
   // kOk, kClosed or kFailed.
-  BusResult state() const { return BusStateOf(port_.state()); }
-  BusCounters counters() const;
+  BusResult state() const { return port_.state(); }
+  BusCounters counters() const { return port_.Total(counters_); }
 
  private:
   bool IsAwaited(const Packet& packet) const;
   void CountUnasked(const Packet& packet);
-  void DropStale();
-  IoResult ReadInto(absl::Duration wait_until);
 
-  HalfDuplexPort port_;
+  PacketPort<Parser> port_;
   const bool echo_;
   const std::vector<uint8_t> ids_;
-  Parser parser_;
   Request request_;
   bool waiting_ = false;
   // When a reply can be complete at the earliest.

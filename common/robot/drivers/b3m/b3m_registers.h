@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numbers>
 
 // The memory of a Kondo B3M servo: addresses, and the values of the registers that choose between things. All
 // numbers are little-endian. Source: Kondo, B3M Series Software Manual, Command Reference 1.2.0; where only
@@ -10,6 +11,8 @@ namespace demorl::b3m {
 
 constexpr uint8_t kBroadcastId = 0xFF;
 constexpr int kDefaultBaudRate = 1'500'000;
+// Of positions and, a second, of velocities: 0.01 deg.
+constexpr double kRadPerCentidegree = std::numbers::pi / 18'000;
 
 enum class Command : uint8_t {
   kLoad = 0x01,      // memory <- flash

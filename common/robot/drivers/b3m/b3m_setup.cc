@@ -1,7 +1,6 @@
 // What a B3M bus does before and after the loop: blocking, with attempts, one servo after the other.
 
 #include <cmath>
-#include <numbers>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -15,26 +14,12 @@
 namespace demorl {
 namespace {
 
-constexpr double kRadPerCentidegree = std::numbers::pi / 18'000;
 constexpr int kAttempts = 3;
 // How long a servo may take to come back from a reset.
 constexpr absl::Duration kRestartTime = absl::Seconds(1);
 
 absl::Status CheckOptions(const B3mOptions& options, size_t num_wires) {
-  for (size_t i = 0; i < options.servos.size(); ++i) {
-    const B3mServo& servo = options.servos[i];
-    if (servo.wire < 0 || servo.wire >= static_cast<int>(num_wires) || servo.id == b3m::kBroadcastId) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("servo of joint %d: wire %d, id %d; want wires 0..%d and ids 0..254", i, servo.wire,
-                          servo.id, static_cast<int>(num_wires) - 1));
-    }
-    for (size_t j = 0; j < i; ++j) {
-      if (options.servos[j].wire == servo.wire && options.servos[j].id == servo.id) {
-        return absl::InvalidArgumentError(
-            absl::StrFormat("joints %d and %d are both servo %d of wire %d", j, i, servo.id, servo.wire));
-      }
-    }
-  }
+  RETURN_IF_ERROR(CheckServoAddresses(options.servos, num_wires, b3m::kBroadcastId - 1));
   // 83 servos fit into one write of two bytes each; the target torque is an i16 in mN m.
   if (options.servos.empty() || options.servos.size() > 83) {
     return absl::InvalidArgumentError(absl::StrCat(options.servos.size(), " servos; want 1..83"));
@@ -83,14 +68,9 @@ absl::StatusOr<std::unique_ptr<B3mBus>> B3mBus::Create(const B3mOptions& options
   return std::unique_ptr<B3mBus>(new B3mBus(options, std::move(wires), clock));
 }
 
-std::string B3mBus::Name(int joint) const {
-  const B3mServo& servo = joints_[joint].servo;
-  return absl::StrFormat("servo %d on wire %d (joint %d)", servo.id, servo.wire, joint);
-}
-
 absl::StatusOr<std::vector<uint8_t>> B3mBus::Ask(int joint, b3m::Command command, size_t reply_data_bytes,
                                                  std::span<const uint8_t> packet, const char* what) {
-  const B3mServo& servo = joints_[joint].servo;
+  const ServoAddress& servo = joints_[joint].servo;
   b3m::Line& line = *wires_[servo.wire].line;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const absl::Duration deadline = clock_->Now() +
@@ -171,8 +151,8 @@ absl::StatusOr<ActuatorInfo> B3mBus::IdentifyJoint(int joint) {
   info.firmware =
       absl::StrFormat("%d.%d.%d.%d", firmware[3], firmware[2], firmware[1], firmware[0]);  // build last
   info.max_torque_nm = std::min(1e-3 * current_ma * options_.torque_constant_nm_a, options_.max_torque_nm);
-  info.minimum_position_rad = minimum * kRadPerCentidegree;
-  info.maximum_position_rad = maximum * kRadPerCentidegree;
+  info.minimum_position_rad = minimum * b3m::kRadPerCentidegree;
+  info.maximum_position_rad = maximum * b3m::kRadPerCentidegree;
   return info;  // of its speed it does not tell
 }
 

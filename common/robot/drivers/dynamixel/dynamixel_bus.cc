@@ -8,9 +8,6 @@ namespace {
 
 using dxl::Line;
 
-// How long one wire is waited for while others may have something.
-constexpr absl::Duration kSlice = absl::Microseconds(100);
-
 // What a tick reads of each device: current, velocity, position. A part of the moving status and the PWM
 // stand before them.
 constexpr uint16_t kStateBytes = dxl::kPresentPosition + 4 - dxl::kPresentCurrent;
@@ -32,7 +29,7 @@ constexpr Block kDetails[] = {
 DynamixelBus::DynamixelBus(const DynamixelOptions& options, std::vector<std::unique_ptr<ByteStream>> wires,
                            const Clock* clock)
     : options_(options), clock_(clock), wires_(wires.size()) {
-  for (const DynamixelServo& servo : options.servos) {
+  for (const ServoAddress& servo : options.servos) {
     wires_[servo.wire].joints.push_back(num_joints());
     wires_[servo.wire].ids.push_back(servo.id);
     joints_.push_back({.servo = servo});
@@ -45,31 +42,15 @@ DynamixelBus::DynamixelBus(const DynamixelOptions& options, std::vector<std::uni
 }
 
 BusResult DynamixelBus::Read(absl::Duration deadline, std::span<JointMeasurement> measurements) {
-  for (JointMeasurement& measurement : measurements) {
-    measurement.fresh = false;
-  }
-  int num_busy = 0;
+  MarkAsOld(measurements);
   for (Wire& wire : wires_) {
     CheckPause(wire);
     AskStates(wire, deadline);
-    num_busy += wire.busy ? 1 : 0;
   }
-  for (size_t turn = 0; num_busy > 0; ++turn) {
-    Wire& wire = wires_[turn % wires_.size()];
-    if (!wire.busy) {
-      continue;
-    }
-    // Alone, or at the end of a round in which all have been looked at: worth waiting.
-    const bool waits = turn % (wires_.size() + 1) == 0;
-    const absl::Duration wait_until =
-        num_busy == 1 ? deadline : (waits ? clock_->Now() + kSlice : absl::ZeroDuration());
-    while (wire.busy && Serve(wire, std::min(wait_until, deadline), deadline, measurements)) {
-    }
-    num_busy -= wire.busy ? 0 : 1;
-  }
-  const bool complete = std::all_of(measurements.begin(), measurements.end(),
-                                    [](const JointMeasurement& m) { return m.fresh; });
-  return Result(complete);
+  ServeInTurn(wires_, *clock_, deadline, [&](Wire& wire, absl::Duration wait_until) {
+    return Serve(wire, wait_until, deadline, measurements);
+  });
+  return ResultOf(wires_, AllFresh(measurements));
 }
 
 void DynamixelBus::AskStates(Wire& wire, absl::Duration deadline) {
@@ -200,28 +181,6 @@ void DynamixelBus::TakeDetail(Wire& wire, const Line::Status& status) {
       joint.temperature_c = data[2];
       break;
   }
-}
-
-BusResult DynamixelBus::Result(bool complete) const {
-  for (const Wire& wire : wires_) {
-    if (!wire.line->state().ok()) {
-      return wire.line->state();
-    }
-  }
-  return {complete ? BusResult::Code::kOk : BusResult::Code::kIncomplete, 0};
-}
-
-BusCounters DynamixelBus::counters() const {
-  BusCounters sum;
-  for (const Wire& wire : wires_) {
-    const BusCounters counters = wire.line->counters();
-    sum.missing_replies += counters.missing_replies;
-    sum.late_or_duplicate_replies += counters.late_or_duplicate_replies;
-    sum.bad_messages += counters.bad_messages;
-    sum.skipped_bytes += counters.skipped_bytes;
-    sum.device_errors += counters.device_errors;
-  }
-  return sum;
 }
 
 }  // namespace demorl

@@ -11,15 +11,9 @@
 #include "common/robot/drivers/actuator_bus.h"
 #include "common/robot/drivers/dynamixel/dynamixel_line.h"
 #include "common/robot/drivers/dynamixel/dynamixel_table.h"
+#include "common/robot/drivers/servo_wires.h"
 
 namespace demorl {
-
-// Where an actuator is.
-struct DynamixelServo {
-  // Of the wire, into the streams that the bus is made with.
-  int wire = 0;
-  uint8_t id = 0;
-};
 
 // How all actuators of a bus are driven. An operating mode lives in EEPROM and changes only with the torque
 // off, so it is chosen once.
@@ -34,7 +28,7 @@ enum class DynamixelControl : uint8_t {
 
 struct DynamixelOptions {
   // In the order of the joints.
-  std::vector<DynamixelServo> servos;
+  std::vector<ServoAddress> servos;
   int baud_rate = 1'000'000;
   // The adapters hand the host its own bytes back.
   bool echo = false;
@@ -77,12 +71,12 @@ class DynamixelBus final : public ActuatorBus {
   absl::Status ClearFaults() override;
   BusResult Read(absl::Duration deadline, std::span<JointMeasurement> measurements) override;
   BusResult Write(std::span<const JointCommand> commands) override;
-  BusCounters counters() const override;
+  BusCounters counters() const override { return SumOfCounters(wires_); }
   std::string DescribeFault(uint32_t fault) const override;
 
  private:
   struct Joint {
-    DynamixelServo servo;
+    ServoAddress servo;
     // Once surveyed.
     const dxl::Model* model = nullptr;
     int firmware = 0;
@@ -139,7 +133,6 @@ class DynamixelBus final : public ActuatorBus {
              std::span<JointMeasurement> measurements);
   void TakeState(Wire& wire, const dxl::Line::Status& status, std::span<JointMeasurement> measurements);
   void TakeDetail(Wire& wire, const dxl::Line::Status& status);
-  BusResult Result(bool complete) const;
 
   // Writing, in dynamixel_write.cc.
   void Plan(Joint& joint, const JointCommand& command);
@@ -158,7 +151,7 @@ class DynamixelBus final : public ActuatorBus {
   absl::Status ConfigureJoint(int joint);
   absl::Status Restart(int joint);
   void SilenceAndRelax();
-  std::string Name(int joint) const;
+  std::string Name(int joint) const { return Describe(joints_[joint].servo, joint); }
 
   const DynamixelOptions options_;
   const Clock* const clock_;

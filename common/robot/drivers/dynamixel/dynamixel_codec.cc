@@ -1,7 +1,6 @@
 #include "common/robot/drivers/dynamixel/dynamixel_codec.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace demorl::dxl {
 namespace {
@@ -10,8 +9,6 @@ constexpr std::array<uint8_t, 4> kHeader = {0xFF, 0xFF, 0xFD, 0x00};
 constexpr size_t kInstructionOffset = 7;
 constexpr size_t kParametersOffset = 8;
 constexpr size_t kCrcBytes = 2;
-// ERROR, ID and CRC around the data of a device.
-constexpr size_t kFastBlockBytes = 4;
 
 constexpr std::array<uint16_t, 256> MakeCrcTable() {
   std::array<uint16_t, 256> table = {};
@@ -169,36 +166,11 @@ std::optional<FastBlock> ReadFastBlock(std::span<const uint8_t> raw, size_t inde
   return FastBlock{raw[begin], raw[begin + 1], raw.subspan(begin + 2, data_bytes)};
 }
 
-void Parser::Drop(size_t num_bytes) {
-  begin_ += num_bytes;
-  skipped_bytes_ += num_bytes;
-}
-
-void Parser::Push(std::span<const uint8_t> bytes) {
-  if (bytes.size() > buffer_.size()) {
-    const size_t excess = bytes.size() - buffer_.size();
-    skipped_bytes_ += excess;
-    bytes = bytes.subspan(excess);
-  }
-  if (const size_t kept = end_ - begin_; kept + bytes.size() > buffer_.size()) {
-    Drop(kept + bytes.size() - buffer_.size());
-  }
-  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-  end_ -= begin_;
-  begin_ = 0;
-  std::copy(bytes.begin(), bytes.end(), buffer_.begin() + end_);
-  end_ += bytes.size();
-}
-
-std::span<const uint8_t> Parser::Unfinished() const {
-  return std::span(buffer_).subspan(begin_, end_ - begin_);
-}
-
 std::optional<Packet> Parser::Next() {
-  while (begin_ < end_) {
-    const std::span<const uint8_t> rest = Unfinished();
+  while (!window_.unread().empty()) {
+    const std::span<const uint8_t> rest = window_.unread();
     if (!std::equal(kHeader.begin(), kHeader.begin() + std::min(rest.size(), kHeader.size()), rest.begin())) {
-      Drop(1);
+      window_.Skip(1);
       continue;
     }
     if (rest.size() < kInstructionOffset) {
@@ -206,7 +178,7 @@ std::optional<Packet> Parser::Next() {
     }
     const size_t size = kInstructionOffset + LengthOf(rest);
     if (size < kMinPacketBytes || size > kMaxPacketBytes || (rest[4] > kMaxId && rest[4] != kBroadcastId)) {
-      Drop(1);
+      window_.Skip(1);
       continue;
     }
     if (rest.size() < size) {
@@ -215,11 +187,11 @@ std::optional<Packet> Parser::Next() {
     const std::span<const uint8_t> raw = rest.first(size);
     const bool crc_ok = LoadU16(raw, size - kCrcBytes) == Crc16(raw.first(size - kCrcBytes));
     if (crc_ok) {
-      begin_ += size;
+      window_.Consume(size);
       return MakePacket(raw, true);
     }
-    ++bad_crcs_;
-    Drop(1);
+    ++num_damaged_;
+    window_.Skip(1);
     if (shows_bad_crc_) {
       return MakePacket(raw, false);
     }
@@ -240,12 +212,12 @@ Packet Parser::MakePacket(std::span<const uint8_t> raw, bool crc_ok) {
 }
 
 std::optional<Packet> Parser::Flush() {
-  while (begin_ < end_) {
+  while (!window_.unread().empty()) {
     if (std::optional<Packet> packet = Next()) {
       return packet;
     }
-    if (begin_ < end_) {
-      Drop(1);
+    if (!window_.unread().empty()) {
+      window_.Skip(1);
     }
   }
   return std::nullopt;

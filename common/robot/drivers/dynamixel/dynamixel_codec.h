@@ -6,9 +6,12 @@
 #include <optional>
 #include <span>
 
+#include "common/robot/transport/byte_window.h"
+
 // Packets of DYNAMIXEL Protocol 2.0: FF FF FD 00, ID, LENGTH (2), INSTRUCTION, parameters, CRC (2). FF FF FD
 // between INSTRUCTION and CRC is stuffed to FF FF FD FD; LENGTH counts from INSTRUCTION to CRC, after
-// stuffing. Source: ROBOTIS e-Manual, DYNAMIXEL Protocol 2.0. Nothing here allocates, locks or throws.
+// stuffing. Source: ROBOTIS e-Manual, DYNAMIXEL Protocol 2.0. Nothing here allocates (but the parser's
+// constructor), locks or throws.
 namespace demorl::dxl {
 
 constexpr uint8_t kBroadcastId = 0xFE;
@@ -17,6 +20,9 @@ constexpr uint8_t kMaxId = 252;
 constexpr size_t kMinPacketBytes = 10;
 constexpr size_t kMinStatusBytes = kMinPacketBytes + 1;
 constexpr size_t kMaxPacketBytes = 1024;
+// Of a fast status: before its blocks, and around the data of each (ERROR, ID, CRC).
+constexpr size_t kFastHeaderBytes = 8;
+constexpr size_t kFastBlockBytes = 4;
 
 enum class Instruction : uint8_t {
   kPing = 0x01,
@@ -118,35 +124,31 @@ struct FastBlock {
 // CRC is wrong.
 std::optional<FastBlock> ReadFastBlock(std::span<const uint8_t> raw, size_t index, size_t data_bytes);
 
-// Finds packets in a stream of bytes. Of one thread; fixed size.
+// Finds packets in a stream of bytes. Of one thread.
 class Parser {
  public:
   explicit Parser(bool shows_bad_crc = false) : shows_bad_crc_(shows_bad_crc) {}
 
-  // What ends up in front of bytes that no longer fit is skipped.
-  void Push(std::span<const uint8_t> bytes);
+  // As ByteWindow::Push.
+  void Push(std::span<const uint8_t> bytes) { window_.Push(bytes); }
   // The next packet; empty when more bytes are needed.
   std::optional<Packet> Next();
   // The bytes of a packet that has begun, when Next gives none. They count as skipped if Flush follows.
-  std::span<const uint8_t> Unfinished() const;
+  std::span<const uint8_t> Unfinished() const { return window_.unread(); }
   // As Next, when nothing more is to come: also looks behind an unfinished packet.
   std::optional<Packet> Flush();
 
-  uint64_t skipped_bytes() const { return skipped_bytes_; }
+  uint64_t skipped_bytes() const { return window_.skipped_bytes(); }
   // Whole packets with a wrong CRC.
-  uint64_t bad_crcs() const { return bad_crcs_; }
+  uint64_t num_damaged() const { return num_damaged_; }
 
  private:
-  void Drop(size_t num_bytes);
   Packet MakePacket(std::span<const uint8_t> raw, bool crc_ok);
 
   const bool shows_bad_crc_;
-  std::array<uint8_t, 4 * kMaxPacketBytes> buffer_;
-  size_t begin_ = 0;
-  size_t end_ = 0;
+  ByteWindow window_{4 * kMaxPacketBytes};
   std::array<uint8_t, kMaxPacketBytes> parameters_;
-  uint64_t skipped_bytes_ = 0;
-  uint64_t bad_crcs_ = 0;
+  uint64_t num_damaged_ = 0;
 };
 
 // Little-endian.

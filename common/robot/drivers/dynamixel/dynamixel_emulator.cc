@@ -17,48 +17,17 @@ constexpr size_t kBulkHeaderBytes = 5;
 }  // namespace
 
 DynamixelEmulator::DynamixelEmulator(const DynamixelEmulatorOptions& options)
-    : where_(options.servos), parser_(/*shows_bad_crc=*/true), wire_(options.baud_rate) {
-  servos_.reserve(options.servos.size());
+    : EmulatedServoWire(options.baud_rate, /*shows_bad_crc=*/true) {
   for (const DynamixelEmulatorOptions::Servo& servo : options.servos) {
-    servos_.emplace_back(*servo.model, servo.id, servo.firmware, options.behaviour);
+    Add(EmulatedServo(*servo.model, servo.id, servo.firmware, options.behaviour), servo.joint);
   }
-}
-
-EmulatedServo* DynamixelEmulator::Find(uint8_t id, absl::Duration now) {
-  for (EmulatedServo& servo : servos_) {
-    if (servo.id() == id && servo.answers(now)) {
-      return &servo;
-    }
-  }
-  return nullptr;
-}
-
-void DynamixelEmulator::Receive(std::span<const uint8_t> bytes, absl::Duration now,
-                                std::vector<uint8_t>& replies) {
-  wire_.Release(now, replies);
-  if (!bytes.empty() && wire_.Hear(bytes.size(), now)) {
-    parser_.Push(bytes);
-    while (const std::optional<Packet> packet = parser_.Next()) {
-      Handle(*packet, now);
-    }
-  }
-  wire_.Release(now, replies);
-}
-
-void DynamixelEmulator::Step(absl::Duration now, const RobotPlant& plant, std::span<double> torques_nm,
-                             std::vector<uint8_t>& output) {
-  for (size_t i = 0; i < servos_.size(); ++i) {
-    const int joint = where_[i].joint;
-    torques_nm[joint] = servos_[i].Step(now, plant.position_rad(joint), plant.velocity_rad_s(joint));
-  }
-  wire_.Release(now, output);
 }
 
 void DynamixelEmulator::Handle(const Packet& packet, absl::Duration now) {
   if (packet.is_status()) {
     return;
   }
-  for (EmulatedServo& servo : servos_) {
+  for (EmulatedServo& servo : servos()) {
     servo.FeedWatchdog(now);
   }
   if (packet.id != dxl::kBroadcastId) {
@@ -84,7 +53,7 @@ void DynamixelEmulator::Handle(const Packet& packet, absl::Duration now) {
     case Instruction::kBulkWrite:
       return HandleWrites(BulkWrites(packet), now);
     default:
-      for (EmulatedServo& servo : servos_) {
+      for (EmulatedServo& servo : servos()) {
         if (servo.answers(now)) {
           HandleOne(servo, packet, now);
         }
@@ -141,7 +110,7 @@ void DynamixelEmulator::HandleOne(EmulatedServo& servo, const Packet& packet, ab
     std::array<uint8_t, dxl::kMaxPacketBytes> bytes;
     const size_t size = dxl::EncodeStatus(broadcast ? servo.id() : packet.id, outcome.error | servo.alert(),
                                           outcome.data, bytes);
-    wire_.Say(servo.return_delay(), std::span(bytes).first(size));
+    Say(servo.return_delay(), std::span(bytes).first(size));
   }
   if (packet.crc_ok && packet.instruction == static_cast<uint8_t>(Instruction::kReboot)) {
     servo.Restart(now);
@@ -209,7 +178,7 @@ void DynamixelEmulator::HandleReads(const std::vector<Read>& reads, absl::Durati
     const uint8_t error = servo->Read(read.address, read.num_bytes, data);
     std::array<uint8_t, dxl::kMaxPacketBytes> bytes;
     const size_t size = dxl::EncodeStatus(read.id, error | servo->alert(), data, bytes);
-    wire_.Say(servo->return_delay(), std::span(bytes).first(size));
+    Say(servo->return_delay(), std::span(bytes).first(size));
   }
 }
 
@@ -233,7 +202,7 @@ void DynamixelEmulator::HandleFastReads(const std::vector<Read>& reads, absl::Du
     writer.Add(servo->alert(), read.id, data);
   }
   if (writer.size() > dxl::kMinPacketBytes) {
-    wire_.Say(delay, std::span(bytes).first(writer.size()));
+    Say(delay, std::span(bytes).first(writer.size()));
   }
 }
 

@@ -6,8 +6,7 @@
 
 #include "common/robot/drivers/dynamixel/dynamixel_codec.h"
 #include "common/robot/drivers/dynamixel/dynamixel_emulated_servo.h"
-#include "common/robot/emulation/device_emulator.h"
-#include "common/robot/emulation/emulated_wire_time.h"
+#include "common/robot/emulation/emulated_servo_wire.h"
 
 namespace demorl {
 
@@ -28,19 +27,9 @@ struct DynamixelEmulatorOptions {
 
 // DYNAMIXEL X-series actuators on one half-duplex wire, with the wire's time. Differs: factory reset and
 // clear are answered with an instruction error. Of one thread.
-class DynamixelEmulator final : public DeviceEmulator {
+class DynamixelEmulator final : public EmulatedServoWire<dxl::EmulatedServo, dxl::Parser> {
  public:
   explicit DynamixelEmulator(const DynamixelEmulatorOptions& options);
-
-  void Receive(std::span<const uint8_t> bytes, absl::Duration now, std::vector<uint8_t>& replies) override;
-  void Step(absl::Duration now, const RobotPlant& plant, std::span<double> torques_nm,
-            std::vector<uint8_t>& output) override;
-  absl::Duration next_output() const override { return wire_.next_output(); }
-
-  // In the order of the options; for tests and for trying an installation.
-  dxl::EmulatedServo& servo(size_t index) { return servos_[index]; }
-  // How often the host spoke while a reply was under way; both are lost then.
-  uint64_t num_collisions() const { return wire_.num_collisions(); }
 
  private:
   struct Outcome {
@@ -69,20 +58,15 @@ class DynamixelEmulator final : public DeviceEmulator {
   static std::vector<Write> SyncWrites(const dxl::Packet& packet);
   static std::vector<Write> BulkWrites(const dxl::Packet& packet);
 
-  void Handle(const dxl::Packet& packet, absl::Duration now);
+  void Handle(const dxl::Packet& packet, absl::Duration now) override;
   Outcome Execute(dxl::EmulatedServo& servo, const dxl::Packet& packet);
   void HandleOne(dxl::EmulatedServo& servo, const dxl::Packet& packet, absl::Duration now);
   void HandleReads(const std::vector<Read>& reads, absl::Duration now);
   void HandleFastReads(const std::vector<Read>& reads, absl::Duration now);
   void HandleWrites(const std::vector<Write>& writes, absl::Duration now);
-  dxl::EmulatedServo* Find(uint8_t id, absl::Duration now);
 
-  const std::vector<DynamixelEmulatorOptions::Servo> where_;
-  std::vector<dxl::EmulatedServo> servos_;
-  dxl::Parser parser_;
   // The answer to a ping.
   std::array<uint8_t, 3> what_it_is_ = {};
-  EmulatedWireTime wire_;
 };
 
 }  // namespace demorl

@@ -6,13 +6,6 @@
 namespace demorl::dxl {
 namespace {
 
-// A device's clock may run fast by some per cent.
-constexpr double kEarliestShare = 0.8;
-constexpr int kMaxStaleReads = 16;
-// Of a fast status: before its blocks, and around the data of each.
-constexpr size_t kFastHeaderBytes = 8;
-constexpr size_t kFastBlockBytes = 4;
-
 size_t FastStatusBytes(const Line::Request& request) {
   return kFastHeaderBytes + request.ids.size() * (request.data_bytes + kFastBlockBytes);
 }
@@ -29,10 +22,10 @@ absl::Duration Line::RoundTrip(const Request& request, size_t packet_bytes) cons
 }
 
 bool Line::Ask(const Request& request, std::span<const uint8_t> packet) {
-  if (!port_.state().ok()) {
+  if (!state().ok()) {
     return false;
   }
-  DropStale();
+  port_.DropStale([this](const Packet& stale) { CountUnasked(stale); });
   const absl::Duration start = port_.FreeAt();
   if (start + RoundTrip(request, packet.size()) > request.deadline || !Send(packet)) {
     return false;
@@ -44,29 +37,8 @@ bool Line::Ask(const Request& request, std::span<const uint8_t> packet) {
   const absl::Duration first = request.answer == Answer::kEach
                                    ? port_.WireTime(packet.size() + kMinStatusBytes + request.data_bytes)
                                    : RoundTrip(request, packet.size());
-  earliest_answer_ = start + kEarliestShare * first;
+  earliest_answer_ = port_.EarliestAnswer(start, first);
   return true;
-}
-
-void Line::DropStale() {
-  // Bounded, as a babbling device may send faster than this reads.
-  for (int i = 0; i < kMaxStaleReads && ReadInto(absl::ZeroDuration()).ok(); ++i) {
-    while (const std::optional<Packet> packet = parser_.Next()) {
-      CountUnasked(*packet);
-    }
-  }
-  while (const std::optional<Packet> packet = parser_.Flush()) {
-    CountUnasked(*packet);
-  }
-}
-
-IoResult Line::ReadInto(absl::Duration wait_until) {
-  std::array<uint8_t, 1024> bytes;
-  const IoResult result = port_.Read(bytes, wait_until);
-  if (result.ok()) {
-    parser_.Push(std::span(bytes).first(result.num_bytes));
-  }
-  return result;
 }
 
 void Line::CountUnasked(const Packet& packet) {
@@ -144,31 +116,11 @@ Line::Event Line::Poll(absl::Duration wait_until, Status& status) {
   if (TakeBlock(status)) {
     return Event::kStatus;
   }
-  const auto take_next = [&] {
-    while (waiting_) {
-      const std::optional<Packet> packet = parser_.Next();
-      if (!packet) {
-        return false;
-      }
-      if (Take(*packet, status)) {
-        return true;
-      }
-    }
-    return false;
-  };
-  // Of several answers more may have come at once.
-  if (take_next()) {
+  const auto take = [&](const Packet& packet) { return Take(packet, status); };
+  if (port_.Receive(std::min(wait_until, request_.deadline), take)) {
     return Event::kStatus;
   }
-  const absl::Duration until = std::min(wait_until, request_.deadline);
-  IoResult result;
-  do {
-    result = ReadInto(until);
-    if (take_next()) {
-      return Event::kStatus;
-    }
-  } while (result.ok() && port_.Now() < until);
-  if (!port_.state().ok()) {
+  if (!state().ok()) {
     GiveUp();
     return Event::kBroken;
   }
@@ -176,23 +128,11 @@ Line::Event Line::Poll(absl::Duration wait_until, Status& status) {
     return Event::kNothing;
   }
   // Of a fast status the part before a silent device; or what stands behind noise like a packet's start.
-  if (BeginBlocks(parser_.Unfinished()) && TakeBlock(status)) {
+  if ((BeginBlocks(port_.parser().Unfinished()) && TakeBlock(status)) || port_.Flush(take)) {
     return Event::kStatus;
-  }
-  while (const std::optional<Packet> packet = parser_.Flush()) {
-    if (Take(*packet, status)) {
-      return Event::kStatus;
-    }
   }
   GiveUp();
   return Event::kMissing;
-}
-
-BusCounters Line::counters() const {
-  BusCounters counters = counters_;
-  counters.bad_messages += parser_.bad_crcs();
-  counters.skipped_bytes += parser_.skipped_bytes();
-  return counters;
 }
 
 }  // namespace demorl::dxl

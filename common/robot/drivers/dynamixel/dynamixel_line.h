@@ -6,9 +6,8 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/robot/drivers/actuator_bus.h"
-#include "common/robot/drivers/bus_state.h"
 #include "common/robot/drivers/dynamixel/dynamixel_codec.h"
-#include "common/robot/transport/half_duplex_port.h"
+#include "common/robot/drivers/packet_port.h"
 
 namespace demorl::dxl {
 
@@ -68,8 +67,8 @@ class Line {
   absl::Duration RoundTrip(const Request& request, size_t packet_bytes) const;
 
   // kOk, kClosed or kFailed.
-  BusResult state() const { return BusStateOf(port_.state()); }
-  BusCounters counters() const;
+  BusResult state() const { return port_.state(); }
+  BusCounters counters() const { return port_.Total(counters_); }
 
  private:
   bool Take(const Packet& packet, Status& status);
@@ -77,13 +76,10 @@ class Line {
   bool BeginBlocks(std::span<const uint8_t> raw);
   void Accept(size_t index, uint8_t error);
   void CountUnasked(const Packet& packet);
-  void DropStale();
-  IoResult ReadInto(absl::Duration wait_until);
 
-  HalfDuplexPort port_;
+  PacketPort<Parser> port_;
   const bool echo_;
   const std::span<const uint8_t> ids_;
-  Parser parser_;
   Request request_;
   bool waiting_ = false;
   // Of the request's ids, the first that has not answered.

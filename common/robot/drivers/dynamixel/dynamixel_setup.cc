@@ -23,24 +23,10 @@ constexpr size_t kMaxServos = 60;
 constexpr int kMaxWatchdogUnits = 127;
 
 absl::Status CheckOptions(const DynamixelOptions& options, size_t num_wires) {
-  for (size_t i = 0; i < options.servos.size(); ++i) {
-    const DynamixelServo& servo = options.servos[i];
-    if (servo.wire < 0 || servo.wire >= static_cast<int>(num_wires) || servo.id > dxl::kMaxId) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("servo of joint %d: wire %d, id %d; want wires 0..%d and ids 0..%d", i, servo.wire,
-                          servo.id, static_cast<int>(num_wires) - 1, dxl::kMaxId));
-    }
-    for (size_t j = 0; j < i; ++j) {
-      if (options.servos[j].wire == servo.wire && options.servos[j].id == servo.id) {
-        return absl::InvalidArgumentError(
-            absl::StrFormat("joints %d and %d are both servo %d of wire %d", j, i, servo.id, servo.wire));
-      }
-    }
-  }
+  RETURN_IF_ERROR(CheckServoAddresses(options.servos, num_wires, dxl::kMaxId));
   if (options.servos.empty() || options.servos.size() > kMaxServos || !(options.baud_rate > 0)) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("%d servos at %d bit/s; want 1..%d servos and a baud "
-                        "rate above 0",
+        absl::StrFormat("%d servos at %d bit/s; want 1..%d servos and a baud rate above 0",
                         options.servos.size(), options.baud_rate, kMaxServos));
   }
   return absl::OkStatus();
@@ -80,11 +66,6 @@ absl::StatusOr<std::unique_ptr<DynamixelBus>> DynamixelBus::Create(
     const DynamixelOptions& options, std::vector<std::unique_ptr<ByteStream>> wires, const Clock* clock) {
   RETURN_IF_ERROR(CheckOptions(options, wires.size()));
   return std::unique_ptr<DynamixelBus>(new DynamixelBus(options, std::move(wires), clock));
-}
-
-std::string DynamixelBus::Name(int joint) const {
-  const DynamixelServo& servo = joints_[joint].servo;
-  return absl::StrFormat("servo %d on wire %d (joint %d)", servo.id, servo.wire, joint);
 }
 
 absl::StatusOr<std::vector<uint8_t>> DynamixelBus::Ask(int joint, std::span<const uint8_t> packet,

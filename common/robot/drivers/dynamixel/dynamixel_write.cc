@@ -39,7 +39,7 @@ BusResult DynamixelBus::Write(std::span<const JointCommand> commands) {
       joints_[joint].current_writes_left = std::max(joints_[joint].current_writes_left - 1, 0);
     }
   }
-  return Result(complete);
+  return ResultOf(wires_, complete);
 }
 
 // A wire that was silent for longer than the watchdog waits has tripped it, whether or not somebody has

@@ -9,8 +9,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
-#include "common/robot/drivers/imu/byte_window.h"
 #include "common/robot/transport/byte_stream.h"
+#include "common/robot/transport/byte_window.h"
 
 namespace demorl {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/robot/drivers/imu/byte_window.h"
+#include "common/robot/transport/byte_window.h"
 
 namespace demorl {
 

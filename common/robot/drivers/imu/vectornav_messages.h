@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "common/robot/drivers/imu/byte_window.h"
+#include "common/robot/transport/byte_window.h"
 
 namespace demorl {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "common/robot/drivers/imu/byte_window.h"
+#include "common/robot/transport/byte_window.h"
 
 namespace demorl {
 

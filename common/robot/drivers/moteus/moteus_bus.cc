@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
+#include "common/robot/drivers/bus_state.h"
 #include "common/robot/drivers/moteus/moteus_faults.h"
 
 namespace demorl {
@@ -339,9 +340,8 @@ BusResult MoteusBus::Read(absl::Duration deadline, std::span<JointMeasurement> m
     }
   }
   counters_.missing_replies += num_missing;
-  if (io.code == IoResult::Code::kClosed || io.code == IoResult::Code::kFailed) {
-    return {.code = io.code == IoResult::Code::kClosed ? BusResult::Code::kClosed : BusResult::Code::kFailed,
-            .error_number = io.error_number};
+  if (const BusResult state = BusStateOf(io); !state.ok()) {
+    return state;
   }
   return {.code = num_missing == 0 ? BusResult::Code::kOk : BusResult::Code::kIncomplete};
 }
@@ -365,10 +365,8 @@ BusResult MoteusBus::Write(std::span<const JointCommand> commands) {
   BusResult result;
   for (size_t i = 0; i < joints_.size(); ++i) {
     const IoResult sent = Send(joints_[i], commands[i]);
-    if (sent.code == IoResult::Code::kClosed || sent.code == IoResult::Code::kFailed) {
-      return {
-          .code = sent.code == IoResult::Code::kClosed ? BusResult::Code::kClosed : BusResult::Code::kFailed,
-          .error_number = sent.error_number};
+    if (const BusResult state = BusStateOf(sent); !state.ok()) {
+      return state;
     }
     if (!sent.ok()) {
       result.code = BusResult::Code::kIncomplete;

@@ -107,10 +107,8 @@ TEST(B3mCodecTest, EncodesNothingThatDoesNotFit) {
   EXPECT_EQ(write.Finish(), 0);
 }
 
-TEST(B3mCodecTest, FreesByBroadcastAndByName) {
+TEST(B3mCodecTest, FreesEveryServoByBroadcast) {
   EXPECT_EQ(Bytes([](auto out) { return EncodeFreeAll(out); }), FromHex("08 04 00 FF 02 28 01 36"));
-  const std::vector<uint8_t> ids = {3, 9};
-  EXPECT_EQ(Bytes([&](auto out) { return EncodeFree(ids, out); }), FromHex("0A 04 00 03 02 09 02 28 02 48"));
 }
 
 TEST(B3mCodecTest, RefusesWritesWhoseSizesDisagree) {

@@ -7,8 +7,8 @@
 #include "common/robot/emulation/emulator_server.h"
 #include "common/robot/transport/serial_port.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/emulated_world.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/unit/robot/b3m/emulated_wire.h"
 
 namespace demorl {
 namespace {

@@ -210,7 +210,7 @@ TEST(DynamixelCodecTest, ShowsPacketsWithAWrongCrcOnlyToThoseWhoAsk) {
     parser.Push(packet);
     const std::optional<Packet> parsed = parser.Next();
     EXPECT_EQ(parsed.has_value(), shows);
-    EXPECT_EQ(parser.bad_crcs(), 1);
+    EXPECT_EQ(parser.num_damaged(), 1);
     if (parsed) {
       EXPECT_FALSE(parsed->crc_ok);
     }

@@ -14,6 +14,9 @@ class ByteWindow {
  public:
   explicit ByteWindow(size_t capacity) : memory_(capacity) {}
 
+  // Takes in bytes; what stands in front of those that no longer fit is skipped.
+  void Push(std::span<const uint8_t> bytes);
+
   // Where the next bytes go; Commit says how many came. Never empty as long as less than `capacity` is
   // unread.
   std::span<uint8_t> FreeSpace();
