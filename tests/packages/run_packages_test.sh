@@ -39,11 +39,14 @@ echo '# the laboratory' >>"$chroot/etc/demorl/run/70-services.textproto"
 inside dpkg -i "${packages[@]/#*\//\/}"
 grep -q laboratory "$chroot/etc/demorl/run/70-services.textproto" || fail "an upgrade lost what the laboratory had written"
 
+inside systemctl enable demorl-replay
+expect_no_removal_of_what_runs demorl-services demorl-replay
 inside apt-get remove -y -q demorl-cli demorl-services demorl-common demorl-gateway
 [[ -e $chroot/etc/demorl/run/70-services.textproto && -d $chroot/var/lib/demorl-replay ]] ||
   fail "remove took more than programs"
 inside apt-get purge -y -q demorl-services demorl-gateway # those that have something left
 [[ ! -e $chroot/etc/demorl/run/70-services.textproto && ! -e $chroot/var/lib/demorl-replay ]] || fail "purge left something"
+[[ ! -L $chroot/etc/systemd/system/multi-user.target.wants/demorl-replay.service ]] || fail "purge left demorl-replay enabled"
 [[ -e $chroot/etc/demorl/run/10-run.textproto ]] || fail "purge took what was not the packages'"
 ! compgen -G "$chroot/usr/*/demorl*" >/dev/null || fail "left: $(echo "$chroot"/usr/*/demorl*)"
 echo "installed, upgraded, removed and purged ${packages[*]##*/}"
