@@ -7,6 +7,8 @@ import json
 import os
 import pathlib
 import re
+import socket
+import ssl
 import subprocess
 import tempfile
 import unittest
@@ -27,6 +29,16 @@ def run(*command, **options):
 def openssl(*arguments):
     done = run("openssl", *arguments)
     assert done.returncode == 0, done.stderr
+
+
+def frame(kind, flags, stream, payload=b""):
+    """One of HTTP/2."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def header(name, value):
+    """Of HPACK, as a literal that is not indexed."""
+    return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 
 class Authority:
@@ -137,6 +149,24 @@ class ForeignClientsTest(unittest.TestCase):
         with grpc.secure_channel(self.address, grpc.ssl_channel_credentials(read("ca.crt"))) as channel:
             with self.assertRaises(grpc.RpcError):
                 channel.unary_unary("/" + GET_STATUS)(b"", timeout=10)
+
+    def test_a_header_of_grpcs_own_load_balancers_ends_no_server(self):
+        tls = self.tls["viewer"]
+        context = ssl.create_default_context(cafile=tls / "ca.crt")
+        context.load_cert_chain(tls / "tls.crt", tls / "tls.key")
+        context.set_alpn_protocols(["h2"])
+        host, port = self.address.split(":")
+        headers = b"".join(header(*pair) for pair in (
+            (":method", "POST"), (":scheme", "https"), (":path", "/" + GET_STATUS), (":authority", host), ("te", "trailers"),
+            ("content-type", "application/grpc"), ("grpclb_client_stats", "x")))
+        with context.wrap_socket(socket.create_connection((host, int(port)), timeout=30), server_hostname="localhost") as client:
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + frame(1, 4, 1, headers) + frame(0, 1, 1, bytes(5)))
+            answer = b""
+            while b"grpc-status" not in answer and (some := client.recv(4096)):
+                answer += some
+        self.assertIn(b"grpc-status", answer)
+        self.assertIn(b"run", answer)
+        self.assertIsNone(self.server.poll())
 
     def test_openssl_finds_tls_1_3_alone(self):
         for version in ("-tls1", "-tls1_1", "-tls1_2"):

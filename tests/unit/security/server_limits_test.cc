@@ -161,7 +161,8 @@ TEST_F(PlainTextLimitsTest, AHeaderOfGrpcsOwnLoadBalancersEndsNoServer) {
   StartServer();
   const std::string headers =
       absl::StrCat(Header(":method", "POST"), Header(":scheme", "http"),
-                   Header(":path", "/demorl.control.v1.ControlService/GetStatus"), Header("te", "trailers"),
+                   Header(":path", "/demorl.control.v1.ControlService/GetStatus"),
+                   Header(":authority", "localhost"), Header("te", "trailers"),
                    Header("content-type", "application/grpc"), Header("grpclb_client_stats", "x"));
   constexpr char kSettings = 4, kHeaders = 1, kEndHeaders = 4, kData = 0, kEndStream = 1;
   const std::string request = absl::StrCat("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Frame(kSettings, 0, 0, ""),
@@ -177,7 +178,7 @@ TEST_F(PlainTextLimitsTest, AHeaderOfGrpcsOwnLoadBalancersEndsNoServer) {
     answer.append(bytes, static_cast<size_t>(n));
   }
   ::close(connection);
-  EXPECT_THAT(answer, HasSubstr("grpc-status"));
+  EXPECT_THAT(answer, AllOf(HasSubstr("idle"), HasSubstr("grpc-status")));
 }
 
 TEST_F(PlainTextLimitsTest, OnLoopbackAloneWhereAllHaveOneAddressTheyAreNot) {
