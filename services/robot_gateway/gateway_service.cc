@@ -75,6 +75,18 @@ absl::StatusOr<ArmMode> FromProto(pb::ArmMode mode) {
   }
 }
 
+void FillFigures(const GatewayServiceImpl::Figures& figures, pb::WatchStateResponse* response) {
+  response->set_num_ticks(figures.num_ticks);
+  response->set_num_missed_ticks(figures.num_missed_ticks);
+  response->set_rows_recorded(figures.rows_recorded);
+  response->set_rows_durable(figures.rows_durable);
+  response->set_rows_intervened(figures.rows_intervened);
+  response->set_spool_bytes(figures.spool_bytes);
+  *response->mutable_worst_wake_up() = demorl::ToProto(figures.worst_wake_up);
+  *response->mutable_worst_compute() = demorl::ToProto(figures.worst_compute);
+  response->mutable_degraded()->Add(figures.degraded.begin(), figures.degraded.end());
+}
+
 }  // namespace
 
 // One watcher: writes the state, waits for the interval, writes again; so either a write or the alarm is
@@ -268,14 +280,28 @@ grpc::ServerWriteReactor<pb::WatchStateResponse>* GatewayServiceImpl::WatchState
 void GatewayServiceImpl::FillState(pb::WatchStateResponse* response) const {
   const StateBoard::Summary summary = parts_.board->Get();
   const TickRecord& last = summary.last;
-  const Figures figures = parts_.figures();
   response->set_robot(parts_.robot_name);
   response->set_state(summary.ticking ? ToProto(last.state) : pb::ROBOT_STATE_UNSPECIFIED);
   if (last.reason != StopReason::kNone) {
     response->set_reason(std::string(Name(last.reason)));
   }
   response->set_holder(parts_.desk->holder());
+  *response->mutable_control_period() = ToProto(parts_.control_period);
+  response->set_mode(ToProto(last.mode));
+  response->set_policy_version(last.policy_version);
+  response->set_episodes(summary.episodes);
+  response->set_last_return(summary.last_return);
+  for (int i = 0; i < kNumClamps; ++i) {
+    (*response->mutable_clamps())[std::string(Name(static_cast<Clamp>(i)))] = summary.clamps[i];
+  }
+  FillJoints(last, response);
+  FillAction(last, response);
+  FillFigures(parts_.figures(), response);
+}
+
+void GatewayServiceImpl::FillJoints(const TickRecord& last, pb::WatchStateResponse* response) const {
   const absl::Duration finished = absl::Nanoseconds(last.finished_ns);
+  bool commands_finite = true;
   for (size_t i = 0; i < parts_.joint_names.size(); ++i) {
     const JointMeasurement& measured = last.measured[i];
     pb::JointState& joint = *response->add_joints();
@@ -289,15 +315,14 @@ void GatewayServiceImpl::FillState(pb::WatchStateResponse* response) const {
       joint.set_fault(parts_.describe_fault(measured.fault));
     }
     *joint.mutable_age() = ToProto(finished - measured.time);
-  }
-  *response->mutable_control_period() = ToProto(parts_.control_period);
-  response->set_mode(ToProto(last.mode));
-  bool commands_finite = true;
-  for (size_t i = 0; i < parts_.joint_names.size(); ++i) {
     commands_finite = commands_finite && std::isfinite(last.requested[i].torque_nm) &&
                       std::isfinite(last.requested[i].position_rad);
   }
   response->set_commands_finite(commands_finite);
+}
+
+// What was chosen, and what an operator may choose.
+void GatewayServiceImpl::FillAction(const TickRecord& last, pb::WatchStateResponse* response) const {
   // A jogging operator chooses no action.
   const bool intervening = last.source == ActionSource::kOperator && last.mode != ArmMode::kJog;
   if (intervening || last.source == ActionSource::kPolicy || last.source == ActionSource::kRandom) {
@@ -305,26 +330,11 @@ void GatewayServiceImpl::FillState(pb::WatchStateResponse* response) const {
   }
   response->set_intervening(intervening);
   response->set_action_dimensions(static_cast<uint32_t>(parts_.action_size));
-  response->set_rows_intervened(figures.rows_intervened);
   for (const OperatorAxis& axis : parts_.operator_axes) {
     pb::OperatorAxis& shown = *response->add_operator_axes();
     shown.set_name(axis.name);
     shown.set_action_index(static_cast<uint32_t>(axis.action_index));
   }
-  response->mutable_degraded()->Add(figures.degraded.begin(), figures.degraded.end());
-  response->set_policy_version(last.policy_version);
-  response->set_num_ticks(figures.num_ticks);
-  response->set_num_missed_ticks(figures.num_missed_ticks);
-  for (int i = 0; i < kNumClamps; ++i) {
-    (*response->mutable_clamps())[std::string(Name(static_cast<Clamp>(i)))] = summary.clamps[i];
-  }
-  response->set_episodes(summary.episodes);
-  response->set_last_return(summary.last_return);
-  response->set_rows_recorded(figures.rows_recorded);
-  response->set_rows_durable(figures.rows_durable);
-  response->set_spool_bytes(figures.spool_bytes);
-  *response->mutable_worst_wake_up() = ToProto(figures.worst_wake_up);
-  *response->mutable_worst_compute() = ToProto(figures.worst_compute);
 }
 
 }  // namespace demorl

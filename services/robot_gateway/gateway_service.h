@@ -83,6 +83,8 @@ class GatewayServiceImpl final : public demorl::gateway::v1::GatewayService::Cal
 
   absl::Status CheckRunId(const std::string& run_id) const;
   void FillState(demorl::gateway::v1::WatchStateResponse* response) const;
+  void FillJoints(const TickRecord& last, demorl::gateway::v1::WatchStateResponse* response) const;
+  void FillAction(const TickRecord& last, demorl::gateway::v1::WatchStateResponse* response) const;
 
   const Parts parts_;
   SerialWorker worker_{"gateway-clear"};

@@ -34,11 +34,6 @@ TransitionRecorder::Figures TransitionRecorder::figures() const {
   return figures_;
 }
 
-TickRecord TransitionRecorder::last_tick() const {
-  absl::MutexLock lock(&mutex_);
-  return last_tick_;
-}
-
 absl::Status TransitionRecorder::Run() {
   bool stop = false;
   while (!stop) {
@@ -196,7 +191,6 @@ void TransitionRecorder::Publish() {
   current_.segments = builder_.counts();
   absl::MutexLock lock(&mutex_);
   figures_ = current_;
-  last_tick_ = newest_;
 }
 
 }  // namespace demorl

@@ -69,8 +69,6 @@ class TransitionRecorder {
   absl::Status Drain(absl::Time deadline) { return thread_.Drain(deadline); }
 
   Figures figures() const;
-  // The newest tick taken; of index 0 and disarmed before the first.
-  TickRecord last_tick() const;
 
  private:
   struct Waiting {
@@ -107,7 +105,6 @@ class TransitionRecorder {
 
   mutable absl::Mutex mutex_;
   Figures figures_ ABSL_GUARDED_BY(mutex_);
-  TickRecord last_tick_ ABSL_GUARDED_BY(mutex_);
   DrainedThread thread_;  // the last: it ends before the rest
 };
 

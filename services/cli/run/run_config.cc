@@ -140,10 +140,6 @@ absl::StatusOr<fs::path> FindPresetsFolder() {
       "; set DEMORL_PRESETS_DIR"));
 }
 
-std::vector<std::string> KnownAlgorithms(const fs::path& presets_folder) {
-  return KnownPresets(presets_folder, "algorithms");
-}
-
 absl::StatusOr<RunConfig> ResolveRunConfig(const RunRequest& request, const fs::path& presets_folder) {
   RunConfig own;
   if (!request.config_file.empty()) {

@@ -46,7 +46,4 @@ absl::Status ValidateRunConfig(const demorl::config::v1::RunConfig& config);
 // for more environments than a planner has streams.
 absl::Status CheckTrainable(const demorl::config::v1::RunConfig& config);
 
-// Names of the algorithms that have a preset file, sorted.
-std::vector<std::string> KnownAlgorithms(const std::filesystem::path& presets_folder);
-
 }  // namespace demorl

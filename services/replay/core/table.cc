@@ -123,11 +123,6 @@ int64_t Table::LowerBound(uint64_t wanted) const {
   return low;
 }
 
-bool Table::Holds(uint64_t row_key) const {
-  const int64_t index = LowerBound(row_key);
-  return index < size() && key(index) == row_key;
-}
-
 uint64_t Table::first_key() const { return rows_.empty() ? static_cast<uint64_t>(rows_inserted_) : key(0); }
 
 Table::Slice Table::Read(uint64_t position, uint64_t end, int64_t max_rows) const {

@@ -75,7 +75,6 @@ class Table final : private RowIndex {
   int64_t RemoveOlderThan(int64_t environment_rows);
 
   int64_t size() const override { return static_cast<int64_t>(rows_.size()); }
-  bool Holds(uint64_t row_key) const;
   int64_t rows_inserted() const { return rows_inserted_; }
   int64_t rows_sampled() const { return rows_sampled_; }
   int64_t episodes() const { return episodes_; }
