@@ -82,7 +82,14 @@ struct RunMonitor::Impl {
   const demorl::config::v1::RunConfig& config() const { return options.folder->config(); }
   double WallSeconds() const { return absl::ToDoubleSeconds(absl::Now() - start); }
 
+  // By the services' names.
+  using Statuses = std::map<std::string, demorl::control::v1::GetStatusResponse>;
+
   absl::StatusOr<Observation> Observe();
+  absl::Status ObserveTables(Observation* seen);
+  Statuses AskServices(Observation* seen);
+  void FillProgress(Statuses& statuses, ProgressRow* row) const;
+  std::string WhatIsWaitedFor(Statuses& statuses, const ProgressRow& row) const;
   void BeginEvaluation(const Observation& observation, bool is_last);
   absl::Status RecordEvaluation(const RunningEvaluation& begun,
                                 const absl::StatusOr<ActorEvaluation>& result);
@@ -116,54 +123,79 @@ RunMonitor::~RunMonitor() = default;
 
 absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
   Observation seen;
+  RETURN_IF_ERROR(ObserveTables(&seen));
+  Statuses statuses = AskServices(&seen);
+  FillProgress(statuses, &seen.progress);
+  seen.plans = Figure(statuses["mpc_rollout"], "plans");
+  if (std::string waiting = WhatIsWaitedFor(statuses, seen.progress); !waiting.empty()) {
+    seen.waiting_for = std::move(waiting);
+  }
+  return seen;
+}
+
+absl::Status RunMonitor::Impl::ObserveTables(Observation* seen) {
   ASSIGN_OR_RETURN(const TableInfo env, replay.GetTable("env"));
-  seen.progress.environment_steps = static_cast<int64_t>(env.rows_inserted());
-  seen.progress.updates = static_cast<int64_t>(env.rate_limiter().updates());
-  seen.min_rows = static_cast<double>(env.rate_limiter().min_rows());
-  seen.updates_per_row = env.rate_limiter().updates_per_row();
+  seen->progress.environment_steps = static_cast<int64_t>(env.rows_inserted());
+  seen->progress.updates = static_cast<int64_t>(env.rate_limiter().updates());
+  seen->min_rows = static_cast<double>(env.rate_limiter().min_rows());
+  seen->updates_per_row = env.rate_limiter().updates_per_row();
   if (FillsPlannedTable(config())) {
     ASSIGN_OR_RETURN(const TableInfo mpc, replay.GetTable("mpc"));
-    seen.progress.planned_rows = static_cast<int64_t>(mpc.rows_inserted());
+    seen->progress.planned_rows = static_cast<int64_t>(mpc.rows_inserted());
   }
-  std::map<std::string, GetStatusResponse> statuses;
+  return absl::OkStatus();
+}
+
+// Of those that answer; says which does not, and which is unhealthy.
+RunMonitor::Impl::Statuses RunMonitor::Impl::AskServices(Observation* seen) {
+  Statuses statuses;
   for (auto& [name, control] : controls) {
     absl::StatusOr<GetStatusResponse> status = control.GetStatus();
     if (!status.ok()) {
       if (!absl::IsUnimplemented(status.status())) {  // the Python actor has no control service
-        seen.waiting_for = absl::StrCat("no answer from ", name);
+        seen->waiting_for = absl::StrCat("no answer from ", name);
       }
       continue;
     }
-    if (status->state() == demorl::control::v1::SERVICE_STATE_UNHEALTHY && seen.unhealthy.empty()) {
-      seen.unhealthy = absl::StrCat(name, ": ", status->detail());
+    if (status->state() == demorl::control::v1::SERVICE_STATE_UNHEALTHY && seen->unhealthy.empty()) {
+      seen->unhealthy = absl::StrCat(name, ": ", status->detail());
     }
     statuses[name] = *std::move(status);
   }
-  ProgressRow& row = seen.progress;
-  row.episode_return = Figure(statuses[collector], "last_return");
-  row.critic_loss = Figure(statuses["sac_learner"], "critic_loss");
-  row.policy_loss = Figure(statuses["sac_learner"], "policy_loss");
-  row.entropy_temperature = Figure(statuses["sac_learner"], "entropy_temperature");
-  row.real_ratio = Figure(statuses["sac_learner"], "real_ratio");
-  row.updates_per_second = Figure(statuses["sac_learner"], "updates_per_second");
-  row.training_loss = Figure(statuses["model_trainer"], "training_loss");
-  row.holdout_error = Figure(statuses["model_trainer"], "holdout_error");
-  const double trainings = Figure(statuses["model_trainer"], "trainings");
-  row.model_trainings = std::isfinite(trainings) ? static_cast<int64_t>(trainings) : 0;
-  row.horizon_steps = Figure(statuses["mpc_rollout"], "horizon_steps");
-  row.base_return = Figure(statuses["mpc_rollout"], "base_return");
-  row.plan_return = Figure(statuses["mpc_rollout"], "plan_return");
-  seen.plans = Figure(statuses["mpc_rollout"], "plans");
-  row.wall_s = options.folder->earlier_wall_s() + WallSeconds();
-  if (const std::string& robot = statuses[collector].detail();
-      config().has_robot() && !absl::StartsWith(robot, "armed")) {
-    seen.waiting_for = absl::StrCat("the robot: ", robot);
-  } else if (LearnsPolicy(config()) && row.updates == 0 && !statuses["sac_learner"].detail().empty()) {
-    seen.waiting_for = statuses["sac_learner"].detail();
-  } else if (ActsByPlans(config()) && absl::StartsWith(statuses[collector].detail(), "waiting")) {
-    seen.waiting_for = statuses[collector].detail();
+  return statuses;
+}
+
+void RunMonitor::Impl::FillProgress(Statuses& statuses, ProgressRow* row) const {
+  row->episode_return = Figure(statuses[collector], "last_return");
+  const GetStatusResponse& learner = statuses["sac_learner"];
+  row->critic_loss = Figure(learner, "critic_loss");
+  row->policy_loss = Figure(learner, "policy_loss");
+  row->entropy_temperature = Figure(learner, "entropy_temperature");
+  row->real_ratio = Figure(learner, "real_ratio");
+  row->updates_per_second = Figure(learner, "updates_per_second");
+  const GetStatusResponse& trainer = statuses["model_trainer"];
+  row->training_loss = Figure(trainer, "training_loss");
+  row->holdout_error = Figure(trainer, "holdout_error");
+  const double trainings = Figure(trainer, "trainings");
+  row->model_trainings = std::isfinite(trainings) ? static_cast<int64_t>(trainings) : 0;
+  const GetStatusResponse& planner = statuses["mpc_rollout"];
+  row->horizon_steps = Figure(planner, "horizon_steps");
+  row->base_return = Figure(planner, "base_return");
+  row->plan_return = Figure(planner, "plan_return");
+  row->wall_s = options.folder->earlier_wall_s() + WallSeconds();
+}
+
+// Empty where the run goes on.
+std::string RunMonitor::Impl::WhatIsWaitedFor(Statuses& statuses, const ProgressRow& row) const {
+  const std::string& collected = statuses[collector].detail();
+  if (config().has_robot() && !absl::StartsWith(collected, "armed")) {
+    return absl::StrCat("the robot: ", collected);
   }
-  return seen;
+  if (const std::string& learner = statuses["sac_learner"].detail();
+      LearnsPolicy(config()) && row.updates == 0 && !learner.empty()) {
+    return learner;
+  }
+  return ActsByPlans(config()) && absl::StartsWith(collected, "waiting") ? collected : "";
 }
 
 bool RunMonitor::Impl::EvaluationDue(const Observation& observation) const {
