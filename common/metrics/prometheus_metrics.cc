@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 
+#include <chrono>
 #include <map>
 #include <thread>
 #include <utility>
@@ -83,14 +84,21 @@ class ProcessCollector final : public prometheus::Collectable {
   }
 };
 
+constexpr int kScrapeThreads = 4;
+constexpr std::chrono::seconds kRequestTimeout{1};
+constexpr size_t kMaxRequestBytes = 1 << 12;
+
 // Answers scrapes. Differs from prometheus-cpp's own exposer, whose threads have stacks of 100 KiB: where
 // thread-local variables of MuJoCo and OpenBLAS take more, they cannot be made, and nothing is served.
 class ScrapeServer {
  public:
   explicit ScrapeServer(std::vector<std::shared_ptr<prometheus::Collectable>> sources)
       : sources_(std::move(sources)) {
-    // A scrape is small and rare.
-    server_.new_task_queue = [] { return new httplib::ThreadPool(2); };
+    // A scrape is small and rare, and has no body; a connection takes a thread until it is closed.
+    server_.new_task_queue = [] { return new httplib::ThreadPool(kScrapeThreads); };
+    server_.set_keep_alive_max_count(1);
+    server_.set_read_timeout(kRequestTimeout);
+    server_.set_payload_max_length(kMaxRequestBytes);
     // Without SO_REUSEPORT, which lets two processes share an address.
     server_.set_socket_options([](socket_t socket) {
       const int yes = 1;

@@ -26,8 +26,8 @@ using ::testing::HasSubstr;
 // As libraries have it that keep their work space per thread: a thread with a smaller stack cannot be made.
 thread_local std::array<char, 512 << 10> work_space;
 
-// What a Prometheus server would read.
-std::string Scrape(int port) {
+// Until the server closes the connection.
+std::string Ask(int port, const std::string& request) {
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -35,7 +35,6 @@ std::string Scrape(int port) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   std::string answer;
   if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
-    const std::string request = "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n";
     EXPECT_EQ(::write(fd, request.data(), request.size()), request.size());
     char buffer[4096];
     for (ssize_t n = ::read(fd, buffer, sizeof(buffer)); n > 0; n = ::read(fd, buffer, sizeof(buffer))) {
@@ -45,6 +44,9 @@ std::string Scrape(int port) {
   ::close(fd);
   return answer;
 }
+
+// What a Prometheus server would read.
+std::string Scrape(int port) { return Ask(port, "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n"); }
 
 void ExpectOneInstrumentPerNameAndLabels(Metrics& metrics) {
   Counter& counter = metrics.GetCounter("demorl_test_rows_total", "Rows", {{"table", "env"}});
@@ -84,6 +86,15 @@ TEST(PrometheusMetricsTest, ServesTheProcessesOwnFigures) {
         "process_threads", "process_open_fds", "process_max_fds"}) {
     EXPECT_THAT(answer, HasSubstr(absl::StrCat("# TYPE ", name, " gauge")));
   }
+}
+
+TEST(PrometheusMetricsTest, HoldsNoConnectionAndTakesNoBody) {
+  ASSERT_OK_AND_ASSIGN(const auto metrics, PrometheusMetrics::Create("127.0.0.1:0"));
+  EXPECT_THAT(Ask(metrics->port(), "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+              HasSubstr("Connection: close"));
+  EXPECT_THAT(
+      Ask(metrics->port(), "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"),
+      HasSubstr("413 Payload Too Large"));
 }
 
 TEST(ProcessFiguresTest, FollowWhatTheProcessDoes) {
