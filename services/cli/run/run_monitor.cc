@@ -44,7 +44,7 @@ struct Observation {
   ProgressRow progress;
   double min_rows = 0;
   double updates_per_row = 0;
-  // By the planner, since its start.
+  // By the planner since its start, without those it fell back from.
   double plans = 0;
   // First service that cannot go on, with its reason.
   std::string unhealthy;
@@ -126,7 +126,8 @@ absl::StatusOr<Observation> RunMonitor::Impl::Observe() {
   RETURN_IF_ERROR(ObserveTables(&seen));
   Statuses statuses = AskServices(&seen);
   FillProgress(statuses, &seen.progress);
-  seen.plans = Figure(statuses["mpc_rollout"], "plans");
+  const GetStatusResponse& planner = statuses["mpc_rollout"];
+  seen.plans = Figure(planner, "plans") - Figure(planner, "fallbacks");
   if (std::string waiting = WhatIsWaitedFor(statuses, seen.progress); !waiting.empty()) {
     seen.waiting_for = std::move(waiting);
   }
